@@ -1,0 +1,106 @@
+"""The database: one engine behind `read` and `write` transactions, on SQLite or PostgreSQL.
+
+Tables are declared next to the concept that owns them, on the `metadata` of this module. Nothing outside a
+`write` block changes a row, and what a block announces is heard only after its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import MetaData, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from flux_server.bell import Bell
+
+__all__ = ["Database", "announce", "insert", "metadata"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ANNOUNCED = "flux.announced"
+
+
+class Database:
+    """Transactions on one database, and the bell that their commits ring."""
+
+    def __init__(self, url: str, *, bell: Bell | None = None) -> None:
+        self.bell = bell or Bell()
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._reader = self._engine(begin="BEGIN DEFERRED", pool_size=8)
+        # SQLite has one writer at a time; one connection queues writers fairly where its busy handler would starve.
+        self._writer = self._engine(begin="BEGIN IMMEDIATE", pool_size=1) if self.is_sqlite else self._reader
+
+    def _engine(self, *, begin: str, pool_size: int) -> AsyncEngine:
+        if not self.is_sqlite:
+            # Readers see one moment for the whole block, as they do on SQLite.
+            return create_async_engine(self.url, pool_size=pool_size, pool_pre_ping=True)
+        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0, pool_timeout=60)
+        event.listen(engine.sync_engine, "connect", _configure_sqlite)
+
+        def begin_transaction(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(engine.sync_engine, "begin", begin_transaction)
+        return engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that sees one moment of the database throughout."""
+        async with self._reader.connect() as connection:
+            if not self.is_sqlite:
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            async with connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that commits at the end of the block, then rings what it announced."""
+        async with self._writer.connect() as connection:
+            topics: set[str] = set()
+            connection.sync_connection.info[_ANNOUNCED] = topics  # type: ignore[union-attr]  # it is connected
+            async with connection.begin():
+                yield connection
+        for topic in topics:
+            self.bell.ring(topic)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()
+
+
+def announce(connection: AsyncConnection, topic: str) -> None:
+    """Ring `topic` once the transaction of `connection` has committed."""
+    connection.sync_connection.info[_ANNOUNCED].add(topic)  # type: ignore[union-attr]  # it is connected
+
+
+def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Start an INSERT that knows ON CONFLICT, in the dialect of `connection`."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, the driver must not
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,57 @@
+"""Environments, their revision log and their API keys."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, String, Table
+
+from flux_server.database import metadata
+
+__all__ = ["api_keys", "changes", "environments", "revisions"]
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column(
+        "instance", String(32), nullable=False
+    ),  # new whenever the environment is made, so that a host's store
+    Column(
+        "created_at", BigInteger, nullable=False
+    ),  # of another database under the same address is not trusted
+    Column("default_plan", String(64)),
+    Column("leeway", BigInteger, nullable=False),
+    Column("grace", BigInteger, nullable=False),
+)
+
+revisions = Table(  # one row a counter: `changes` for what followers apply, `usage` for standings
+    "revisions",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("log", String(16), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+changes = (
+    Table(  # what a follower must look at again; it reads the present state, so a row carries no payload
+        "changes",
+        metadata,
+        Column("environment", ForeignKey("environments.key"), primary_key=True),
+        Column("revision", BigInteger, primary_key=True, autoincrement=False),
+        Column("kind", String(16), nullable=False),  # catalog | organization
+        Column("organization", String(255)),
+        Column("at", BigInteger, nullable=False),
+    )
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("environment", ForeignKey("environments.key"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("scope", String(16), nullable=False),  # sdk | read | admin
+    Column("prefix", String(64), nullable=False),  # what the dashboard shows of it
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256: the key has 256 bits of its own
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
