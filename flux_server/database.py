@@ -98,7 +98,7 @@ def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgre
     return postgresql.insert(table)
 
 
-def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ARG001  the event passes both
     connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, the driver must not
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
