@@ -1,0 +1,1 @@
+"""The whole story of Flux, played with real processes: `scripts/demo`."""
