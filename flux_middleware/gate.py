@@ -1,11 +1,43 @@
-"""Decides whether a request may pass, and what a refusal looks like; every adapter says only how to send it."""
+"""Decides whether a request may pass, what a refusal says, and what is counted once the response is known.
+
+An adapter makes one `Gate` an installation and one `GatedRequest` a request. The decorators ask the request to
+`admit`, which notes what to count; the adapter calls `commit` with the final status. Nothing here waits: an
+asynchronous organization resolver makes `admit` return an awaitable for the adapter to wait for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import inspect
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, Final, Protocol
 
-__all__ = ["Decision", "DecisionReason"]
+import msgspec
+
+from flux_middleware.errors import ConfigurationError, InvalidOrganizationError, StoreError
+from flux_middleware.snapshot import require_organization
+
+__all__ = [
+    "Admission",
+    "Billing",
+    "Client",
+    "Decision",
+    "DecisionReason",
+    "Denial",
+    "Gate",
+    "GatedRequest",
+    "OnDenied",
+    "OrganizationResolver",
+    "Requirements",
+    "denial_for",
+]
+
+_logger = logging.getLogger("flux")
 
 
 class DecisionReason(StrEnum):
@@ -27,3 +59,330 @@ class Decision:
     organization: str | None
     reason: DecisionReason
     revision: int | None = None
+
+
+class Billing(Protocol):
+    """What a gate asks of the client."""
+
+    def is_entitled(self, organization: str, feature: str, /) -> bool: ...
+
+    def check(self, organization: str, feature: str, /) -> Decision: ...
+
+    def record_usage(self, organization: str, metric: str, quantity: int, /) -> None: ...
+
+
+class Client(Protocol):
+    """A client as adapters are given one: `flux.init()` returns such a client."""
+
+    @property
+    def billing(self) -> Billing: ...
+
+
+OrganizationResolver = Callable[[Any], str | Awaitable[str | None] | None]
+"""Says whose plan counts, given the ASGI scope or the framework's request; `None` for nobody."""
+
+OnDenied = Callable[[Any, "Denial"], Any]
+"""Makes the response of a denial, given what the resolver is given; may return `None` for the usual one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a decorated function asks of its request: features to be entitled to, metrics to count."""
+
+    features: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    def and_then(self, inner: Requirements) -> Requirements:
+        """Return these requirements followed by those nearer to the function, each once."""
+        return Requirements(
+            features=tuple(dict.fromkeys(self.features + inner.features)),
+            metrics=tuple(dict.fromkeys(self.metrics + inner.metrics)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal, ready to send: RFC 9457 problem details as bytes, with their headers as bytes and as text."""
+
+    status: int
+    code: str
+    feature: str
+    reason: DecisionReason
+    detail: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    text_headers: tuple[tuple[str, str], ...]
+
+
+_NOT_IN_PLAN = (403, "entitlement_required", "Entitlement required", "The plan does not include {feature!r}.")
+# status, code, title, detail; whether a feature exists at all is no business of the caller's.
+_PROBLEMS: Final[dict[DecisionReason, tuple[int, str, str, str]]] = {
+    DecisionReason.NOT_ENTITLED: _NOT_IN_PLAN,
+    DecisionReason.UNKNOWN_FEATURE: _NOT_IN_PLAN,
+    DecisionReason.NO_ORGANIZATION: (
+        403,
+        "organization_required",
+        "Organization required",
+        "{feature!r} is part of a plan, and the request does not say on behalf of which organization it is made.",
+    ),
+    DecisionReason.UNAVAILABLE: (
+        503,
+        "entitlements_unavailable",
+        "Entitlements unavailable",
+        "Whether the plan includes {feature!r} is not known at the moment.",
+    ),
+}
+_LONGEST_RETRY_SECONDS = 5
+
+
+def denial_for(feature: str, reason: DecisionReason) -> Denial:
+    """Return the refusal of `feature`; prepared once, so that refusing is as cheap as answering."""
+    spread = random.randint(1, _LONGEST_RETRY_SECONDS)  # noqa: S311  spreads retries, guards nothing
+    return _denial(feature, reason, spread if reason is DecisionReason.UNAVAILABLE else None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _denial(feature: str, reason: DecisionReason, retry_after: int | None) -> Denial:
+    status, code, title, template = _PROBLEMS[reason]
+    detail = template.format(feature=feature)
+    problem = {
+        "type": f"urn:flux:problem:{code.replace('_', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "feature": feature,
+    }
+    body = msgspec.json.encode(problem)
+    headers = {
+        "content-type": "application/problem+json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+    }
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    return Denial(status, code, feature, reason, detail, body, _raw(headers), tuple(headers.items()))
+
+
+def _raw(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
+
+
+# A preflight carries no credentials, so OPTIONS is never refused; but it must not be a way round the gate into
+# a view that answers every method, so it gets nothing instead.
+_NOTHING: Final = Denial(
+    status=204,
+    code="",
+    feature="",
+    reason=DecisionReason.NOT_ENTITLED,
+    detail="",
+    body=b"",
+    headers=_raw({"cache-control": "no-store"}),
+    text_headers=(("cache-control", "no-store"),),
+)
+
+_UNCOUNTED_METHODS = frozenset({"HEAD", "OPTIONS"})
+_FIRST_ERROR_STATUS = 400
+_SECONDS_BETWEEN_REPORTS = 60.0
+
+
+class Gate:
+    """One installation of an adapter: who decides, who counts, and whose plan it is about.
+
+    Raises:
+        ConfigurationError: `organization` or `on_denied` cannot be called.
+    """
+
+    def __init__(
+        self,
+        billing: Billing,
+        organization: OrganizationResolver,
+        on_denied: OnDenied | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not callable(organization):
+            raise ConfigurationError(
+                "organization is a function from the request to the id of the organization whose plan counts, "
+                f"for example `lambda request: request.user.organization_id`; not {organization!r:.100}"
+            )
+        if on_denied is not None and not callable(on_denied):
+            raise ConfigurationError(
+                f"on_denied is a function from the request and a Denial to a response, not {on_denied!r:.100}"
+            )
+        self.billing = billing
+        self.organization = organization
+        self.on_denied = on_denied
+        self._clock = clock
+        self._quiet_until: dict[str, float] = {}
+
+    def report(self, what: str, error: BaseException) -> None:
+        """Log a failure that must not break requests; one that lasts is repeated once a minute, not per request."""
+        condition = f"{what} ({type(error).__name__})"
+        now = self._clock()
+        if now >= self._quiet_until.get(condition, now):
+            self._quiet_until[condition] = now + _SECONDS_BETWEEN_REPORTS
+            _logger.error("%s", what, exc_info=error)
+
+
+class _Unasked:
+    """The organization before anyone asked for it."""
+
+
+_UNASKED: Final = _Unasked()
+
+Admission = Denial | Awaitable[Denial | None] | None
+"""`None` lets the request pass; an awaitable says so later, when the organization must be waited for."""
+
+
+class GatedRequest:
+    """One request at the gate: whose it is (asked once, and only if a decorated function runs), what to count."""
+
+    __slots__ = (
+        "_ended",
+        "_gate",
+        "_method",
+        "_metrics",
+        "_organization",
+        "_subject",
+        "_unavailable",
+        "denial",
+    )
+
+    def __init__(self, gate: Gate, subject: Any, method: str) -> None:
+        self._gate = gate
+        self._subject = subject
+        self._method = method
+        self._organization: str | _Unasked | None = _UNASKED
+        self._unavailable = False
+        self.denial: Denial | None = None
+        self._ended = False
+        self._metrics: tuple[str, ...] = ()
+
+    @property
+    def organization(self) -> str | None:
+        """Whose request it is, as far as it was asked."""
+        return None if isinstance(self._organization, _Unasked) else self._organization
+
+    @property
+    def metered(self) -> bool:
+        """Whether there is something to count, should the response be a success."""
+        return bool(self._metrics)
+
+    def admit(self, requirements: Requirements) -> Admission:
+        """Let the request pass and note what it counts as, or say why not.
+
+        Raises:
+            ConfigurationError: the request has been answered already; its organization must not decide anything
+                that happens later in the same context, such as in a task the request started.
+        """
+        if self._ended:
+            raise ConfigurationError(
+                "a gated or metered function ran after its request was answered; in background work, "
+                "use flux.billing.is_entitled() and flux.billing.record_usage() with the organization's id"
+            )
+        if self._organization is _UNASKED:
+            try:
+                answer = self._gate.organization(self._subject)
+            except Exception as error:  # whatever the application's resolver raises
+                self._organization_unknown(error)
+            else:
+                if inspect.isawaitable(answer):
+                    return self._admit_later(answer, requirements)
+                self._accept(answer)
+        return self._decide(requirements)
+
+    async def _admit_later(self, answer: Awaitable[str | None], requirements: Requirements) -> Denial | None:
+        try:
+            self._accept(await answer)
+        except Exception as error:
+            self._organization_unknown(error)
+        return self._decide(requirements)
+
+    def _accept(self, answer: object) -> None:
+        self._organization = None
+        if answer is not None and answer != "":
+            try:
+                self._organization = require_organization(answer)
+            except InvalidOrganizationError as error:
+                self._gate.report("the organization resolver returned something else than an id", error)
+
+    def _organization_unknown(self, error: Exception) -> None:
+        self._organization = None
+        self._unavailable = True
+        self._gate.report("the organization resolver failed", error)
+
+    def _decide(self, requirements: Requirements) -> Denial | None:
+        organization = self.organization
+        for feature in requirements.features:
+            reason = self._refusal(organization, feature)
+            if reason is not None:
+                self.denial = self._denial(feature, reason)
+                return self.denial
+        if requirements.metrics and organization is not None:
+            self._metrics += tuple(name for name in requirements.metrics if name not in self._metrics)
+        return None
+
+    def _refusal(self, organization: str | None, feature: str) -> DecisionReason | None:
+        if organization is None:
+            return DecisionReason.UNAVAILABLE if self._unavailable else DecisionReason.NO_ORGANIZATION
+        billing = self._gate.billing
+        try:
+            if billing.is_entitled(organization, feature):
+                return None
+            decision = billing.check(organization, feature)
+        except StoreError as error:
+            self._gate.report("entitlements cannot be read; gated requests are refused", error)
+            return DecisionReason.UNAVAILABLE
+        return None if decision.allowed else decision.reason
+
+    def _denial(self, feature: str, reason: DecisionReason) -> Denial:
+        if self._method == "OPTIONS":
+            return _NOTHING
+        denial = denial_for(feature, reason)
+        return replace(denial, body=b"") if self._method == "HEAD" else denial
+
+    def answer(self, refused: Denial | Awaitable[Denial | None], render: Callable[[Denial], Any]) -> Any:
+        """Return the response to give instead of the function's, or an awaitable of it (or of `None`: pass).
+
+        `render` makes the framework's response; the application's `on_denied`, if it has one, goes first.
+        """
+        if not isinstance(refused, Denial):
+            return self._answer_later(refused, render)
+        on_denied = self._gate.on_denied
+        if on_denied is None or refused is _NOTHING:
+            return render(refused)
+        answer = on_denied(self._subject, refused)
+        if inspect.isawaitable(answer):
+            return self._restyle_later(answer, refused, render)
+        return render(refused) if answer is None else answer
+
+    async def _answer_later(
+        self, admission: Awaitable[Denial | None], render: Callable[[Denial], Any]
+    ) -> Any:
+        denial = await admission
+        answer = None if denial is None else self.answer(denial, render)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def _restyle_later(
+        self, answer: Awaitable[Any], denial: Denial, render: Callable[[Denial], Any]
+    ) -> Any:
+        response = await answer
+        return render(denial) if response is None else response
+
+    def commit(self, status: int) -> None:
+        """Count the request, once, if it was let pass and succeeded; never raises."""
+        metrics = self._metrics
+        self.end()
+        if status >= _FIRST_ERROR_STATUS or self.denial is not None or self._method in _UNCOUNTED_METHODS:
+            return
+        organization = self.organization
+        for metric in metrics:
+            try:
+                self._gate.billing.record_usage(str(organization), metric, 1)
+            except Exception as error:  # a request is never broken by metering
+                self._gate.report("usage could not be recorded and is lost", error)
+
+    def end(self) -> None:
+        """Forget the request; what it was let pass for counts no more."""
+        self._metrics, self._ended = (), True
