@@ -81,7 +81,8 @@ def require_gated(function: object) -> None:
         name = getattr(function, "__qualname__", repr(function))
         raise ConfigurationError(
             f"{name} is served without the gate written above it: put @requires_entitlement and @meters below "
-            "the line that registers the route, next to the function"
+            "the line that registers the route, next to the function (and give a route that shall have no gate a "
+            "function of its own)"
         )
 
 

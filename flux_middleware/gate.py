@@ -222,7 +222,7 @@ class Gate:
         now = self._clock()
         if now >= self._quiet_until.get(condition, now):
             self._quiet_until[condition] = now + _SECONDS_BETWEEN_REPORTS
-            _logger.error("%s", what, exc_info=error)
+            _logger.error("%s", condition, exc_info=error)
 
 
 class _Unasked:

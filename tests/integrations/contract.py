@@ -1,0 +1,226 @@
+"""What every adapter does alike, whatever the framework and whether its views are synchronous.
+
+A framework's test module makes a `Site` with the routes named below and inherits the tests. Requests name their
+organization in a header; `sso` is the feature, `api-calls` the metric.
+
+/plain             neither gated nor metered
+/gated             requires sso
+/metered           meters api-calls
+/both              requires sso, meters api-calls twice
+/answers/<status>  meters api-calls, answers that status
+/raises            meters api-calls, raises RuntimeError
+/streams           meters api-calls, streams "one", "two", "three"
+/stream-fails      meters api-calls, streams "one", then raises RuntimeError
+/whoami            requires sso, meters api-calls, waits for others a little, answers the header's organization
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pytest
+
+from flux_middleware.errors import ConfigurationError
+from flux_middleware.gate import Denial
+from tests.integrations.recording import RecordingClient
+
+ORGANIZATION_HEADER = "X-Organization"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; headers by lower-case name."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request to make."""
+
+    path: str
+    organization: str | None = None
+    method: str = "GET"
+
+
+class Site(Protocol):
+    """An application with the routes above, served in this process."""
+
+    def send(self, orders: Sequence[Order]) -> list[Reply]:
+        """Make the requests at the same time and return their replies in order."""
+
+
+MakeSite = Callable[..., Site]
+"""Makes a site given `client=`, `organization=` (default: from the header) and `on_denied=`."""
+
+
+class AdapterContract:
+    """The tests; a subclass gives the fixture `make_site`."""
+
+    @pytest.fixture
+    def client(self) -> RecordingClient:
+        client = RecordingClient()
+        client.entitle("acme", "sso")
+        return client
+
+    @pytest.fixture
+    def site(self, make_site: MakeSite, client: RecordingClient) -> Site:
+        return make_site(client=client)
+
+    def test_a_plain_route_asks_for_nothing(self, make_site: MakeSite, client: RecordingClient) -> None:
+        site = make_site(client=client, organization=unreachable)
+
+        reply = send(site, "/plain")
+
+        assert (reply.status, reply.body) == (200, b"plain")
+
+    def test_an_entitled_organization_reaches_the_view(self, site: Site) -> None:
+        reply = send(site, "/gated", "acme")
+
+        assert (reply.status, reply.body) == (200, b"gated")
+
+    def test_a_denied_request_never_reaches_the_view(self, site: Site) -> None:
+        reply = send(site, "/gated", "globex")
+
+        problem = json.loads(reply.body)
+        assert (reply.status, problem["status"]) == (403, 403)
+        assert (problem["code"], problem["feature"]) == ("entitlement_required", "sso")
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.headers["content-length"] == str(len(reply.body))
+        assert reply.headers["cache-control"] == "no-store"
+        assert not {"www-authenticate", "retry-after"} & reply.headers.keys()
+
+    def test_nobody_is_refused_a_gated_view(self, site: Site) -> None:
+        reply = send(site, "/gated")
+
+        assert reply.status == 403
+        assert json.loads(reply.body)["code"] == "organization_required"
+
+    def test_a_refused_head_request_has_no_body(self, site: Site) -> None:
+        reply = send(site, "/gated", "globex", "HEAD")
+
+        assert reply.status in {403, 405}  # FastAPI has no HEAD of its own
+        assert reply.body == b""
+
+    def test_a_metered_success_counts_one(self, site: Site, client: RecordingClient) -> None:
+        reply = send(site, "/metered", "acme")
+
+        assert (reply.status, reply.body) == (200, b"metered")
+        assert client.counted("acme") == 1
+
+    def test_nobody_passes_a_metered_view_uncounted(self, site: Site, client: RecordingClient) -> None:
+        assert send(site, "/metered").status == 200
+        assert not client.billing.usage
+
+    @pytest.mark.parametrize(("status", "counted"), [(201, 1), (204, 1), (304, 1), (404, 0), (429, 0), (503, 0)])
+    def test_a_success_is_a_status_below_400(
+        self, site: Site, client: RecordingClient, status: int, counted: int
+    ) -> None:
+        assert send(site, f"/answers/{status}", "acme").status == status
+        assert client.counted("acme") == counted
+
+    def test_an_exception_is_not_counted(self, site: Site, client: RecordingClient) -> None:
+        assert send(site, "/raises", "acme").status == 500
+        assert not client.billing.usage
+
+    @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+    def test_head_and_options_are_not_counted(
+        self, site: Site, client: RecordingClient, method: str
+    ) -> None:
+        assert send(site, "/metered", "acme", method).status in {200, 204, 405}
+        assert not client.billing.usage
+
+    def test_stacked_decorators_all_hold(self, site: Site, client: RecordingClient) -> None:
+        assert send(site, "/both", "acme").status == 200
+        assert send(site, "/both", "globex").status == 403
+        assert client.billing.usage == {("acme", "api-calls"): 1}
+
+    def test_a_stream_streams_and_counts_once(self, site: Site, client: RecordingClient) -> None:
+        assert send(site, "/streams", "acme").body == b"onetwothree"
+        assert client.counted("acme") == 1
+
+    def test_a_stream_that_fails_is_not_counted(self, site: Site, client: RecordingClient) -> None:
+        with pytest.raises(RuntimeError, match="view failed"):
+            send(site, "/stream-fails", "acme")
+        assert not client.billing.usage
+
+    def test_metering_never_breaks_a_response(
+        self, site: Site, client: RecordingClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.billing.broken = OSError("disk full")
+
+        replies = [send(site, "/metered", "acme") for _ in range(3)]
+
+        assert [reply.status for reply in replies] == [200, 200, 200]
+        assert len([record for record in caplog.records if record.name == "flux"]) == 1
+
+    def test_a_failing_resolver_refuses_gated_and_passes_metered(
+        self, make_site: MakeSite, client: RecordingClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site = make_site(client=client, organization=unreachable)
+
+        gated, metered = send(site, "/gated", "acme"), send(site, "/metered", "acme")
+
+        assert (gated.status, metered.status) == (503, 200)
+        assert gated.headers["retry-after"].isdigit()
+        assert not client.billing.usage
+        assert len([record for record in caplog.records if record.name == "flux"]) == 1
+
+    def test_the_resolver_may_be_asynchronous(self, make_site: MakeSite, client: RecordingClient) -> None:
+        site = make_site(client=client, organization=acme_later)
+
+        assert send(site, "/both").status == 200
+        assert client.counted("acme") == 1
+
+    def test_an_asynchronous_resolver_can_refuse(self, make_site: MakeSite, client: RecordingClient) -> None:
+        site = make_site(client=client, organization=nobody_later)
+
+        assert send(site, "/gated").status == 403
+
+    def test_an_application_can_restyle_a_denial(self, make_site: MakeSite, client: RecordingClient) -> None:
+        asked: list[tuple[Any, Denial]] = []
+        site = make_site(client=client, on_denied=lambda subject, denial: asked.append((subject, denial)))
+
+        assert send(site, "/gated", "globex").status == 403
+        assert [denial.feature for _, denial in asked] == ["sso"]
+
+    def test_interleaved_tenants_never_mix(self, site: Site, client: RecordingClient) -> None:
+        for number in range(0, 100, 2):
+            client.entitle(f"org-{number}", "sso")
+
+        replies = site.send([Order("/whoami", f"org-{number}") for number in range(100)])
+
+        for number, reply in enumerate(replies):
+            entitled = number % 2 == 0
+            assert reply.status == (200 if entitled else 403)
+            assert not entitled or reply.body == f"org-{number}".encode()
+            assert client.counted(f"org-{number}") == entitled
+
+
+def send(site: Site, path: str, organization: str | None = None, method: str = "GET") -> Reply:
+    """Make one request."""
+    [reply] = site.send([Order(path, organization, method)])
+    return reply
+
+
+def unreachable(subject: Any) -> str:
+    raise ConnectionError("the session store is down")
+
+
+async def acme_later(subject: Any) -> str:
+    return "acme"
+
+
+async def nobody_later(subject: Any) -> None:
+    return None
+
+
+def assert_says_what_to_add(error: BaseException, line: str) -> None:
+    """Check that a decorator without its adapter names the line that is missing."""
+    assert isinstance(error, ConfigurationError)
+    assert line in str(error)
