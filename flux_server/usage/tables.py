@@ -29,12 +29,15 @@ usage_buckets = Table(  # the ledger: the sum of `usage_totals` over sources, ke
     Column("quantity", BigInteger, nullable=False),
 )
 
-usage_standings = Table(  # at which usage revision an organization's usage of a metric last changed
+usage_standings = Table(  # an organization's usage of a metric in the period it was last counted for
     "usage_standings",
     metadata,
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("organization", String(255), primary_key=True),
     Column("metric", String(64), primary_key=True),
-    Column("revision", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # usage revision of the last change
+    Column("period_start", BigInteger, nullable=False),
+    Column("period_end", BigInteger, nullable=False),
+    Column("quantity", BigInteger, nullable=False),  # sum of the period's buckets
     Index("ix_usage_standings_environment_revision", "environment", "revision"),
 )

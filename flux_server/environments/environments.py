@@ -1,0 +1,79 @@
+"""Environments: the unit of isolation that every key, plan and organization belongs to exactly one of."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flux_middleware.snapshot import StatusPolicy
+from flux_server.database import insert
+from flux_server.environments.tables import environments, revisions
+from flux_server.errors import InvalidRequestError, NotFoundError
+
+__all__ = ["Environment", "ensure_environment", "list_environments", "read_environment"]
+
+_KEY = re.compile(r"[a-z0-9-]{1,32}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment and what holds for all its organizations.
+
+    `instance` names this very database's environment: a host that followed another one must start afresh.
+    """
+
+    key: str
+    instance: str
+    created_at: int
+    default_plan: str | None
+    policy: StatusPolicy
+
+
+async def ensure_environment(connection: AsyncConnection, key: str, now: float) -> Environment:
+    """Make the environment if it is new, and return it."""
+    if not _KEY.match(key):
+        raise InvalidRequestError(f"an environment's key is 1 to 32 of a-z, 0-9 and '-', not {key!r:.100}")
+    policy = StatusPolicy()
+    values = {
+        "key": key,
+        "instance": uuid.uuid4().hex,
+        "created_at": int(now),
+        "leeway": policy.leeway,
+        "grace": policy.grace,
+    }
+    await connection.execute(insert(connection, environments).values(values).on_conflict_do_nothing())
+    logs = [{"environment": key, "log": log, "value": 0} for log in ("changes", "usage")]
+    await connection.execute(insert(connection, revisions).values(logs).on_conflict_do_nothing())
+    return await read_environment(connection, key)
+
+
+async def read_environment(connection: AsyncConnection, key: str) -> Environment:
+    """Return the environment.
+
+    Raises:
+        NotFoundError: there is none of this key.
+    """
+    row = (await connection.execute(select(environments).where(environments.c.key == key))).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no environment {key!r}")
+    return _environment(row)
+
+
+async def list_environments(connection: AsyncConnection) -> tuple[Environment, ...]:
+    """Return every environment, in the order of their keys."""
+    rows = await connection.execute(select(environments).order_by(environments.c.key))
+    return tuple(_environment(row) for row in rows)
+
+
+def _environment(row: Row[tuple[object, ...]]) -> Environment:
+    return Environment(
+        key=row.key,
+        instance=row.instance,
+        created_at=row.created_at,
+        default_plan=row.default_plan,
+        policy=StatusPolicy(leeway=row.leeway, grace=row.grace),
+    )

@@ -1,0 +1,61 @@
+"""What runs for the revision log: hearing of other processes' changes, and forgetting old ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from flux_server.database import Database
+from flux_server.environments.api_keys import API_KEYS_TOPIC
+from flux_server.environments.environments import list_environments
+from flux_server.environments.revisions import prune_changes
+from flux_server.environments.tables import api_keys, revisions
+from flux_server.jobs.runner import Job
+
+__all__ = ["environment_jobs"]
+
+_LOOK_AGAIN = 1.0
+_PRUNE_INTERVAL = 600.0
+_KEPT_CHANGES = 100_000
+
+
+def environment_jobs(database: Database) -> list[Job]:
+    """Return the jobs that every server runs."""
+    return [
+        Job("watch", topics=(), interval=_LOOK_AGAIN, run=_Watch(database).run),
+        Job("prune", topics=(), interval=_PRUNE_INTERVAL, run=_Prune(database).run),
+    ]
+
+
+@dataclass
+class _Watch:
+    """Ring for what another process committed: one small read for all the streams of this one."""
+
+    database: Database
+    seen: dict[str, int] = field(default_factory=dict)
+
+    async def run(self) -> bool:
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(revisions.c.log, revisions.c.environment, revisions.c.value)
+            )
+            present = {f"{log}:{environment}": value for log, environment, value in rows}
+            revoked = select(func.count()).where(api_keys.c.revoked_at.is_not(None))
+            present[API_KEYS_TOPIC] = (await connection.execute(revoked)).scalar_one()
+        for topic, value in present.items():
+            if self.seen.get(topic) != value:
+                self.database.bell.ring(topic)
+        self.seen = present
+        return False
+
+
+@dataclass(frozen=True)
+class _Prune:
+    database: Database
+
+    async def run(self) -> bool:
+        async with self.database.write() as connection:
+            for environment in await list_environments(connection):
+                await prune_changes(connection, environment.key, keep=_KEPT_CHANGES)
+        return False

@@ -1,0 +1,238 @@
+"""Subscriptions as last read from the payment processor, each item matched to the plan version it was bought as."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flux_middleware.snapshot import Subscription, SubscriptionItem
+from flux_server.catalog.reading import match_price
+from flux_server.catalog.tables import plan_prices
+from flux_server.database import insert
+from flux_server.environments.revisions import lock
+from flux_server.subscriptions.tables import subscription_items, subscriptions
+
+__all__ = [
+    "KNOWN_STATUSES",
+    "ItemState",
+    "SubscriptionState",
+    "match_items",
+    "read_subscriptions",
+    "save_subscription",
+]
+
+KNOWN_STATUSES: Final = frozenset(
+    {
+        "active",
+        "canceled",
+        "incomplete",
+        "incomplete_expired",
+        "past_due",
+        "paused",
+        "trialing",
+        "unpaid",
+    }
+)
+"""Statuses that the rules know; any other keeps the decision that stood before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """One line of a subscription, as the processor has it now; `meter` is what its metered price bills by."""
+
+    id: str
+    price: str
+    quantity: int = 1
+    metered: bool = False
+    meter: str | None = None
+    period_start: int | None = None
+    period_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionState:
+    """A subscription, as the processor has it now; no `organization` while nobody knows whose it is.
+
+    Without `past_due_since`, a subscription is past due since it was first seen to be.
+    """
+
+    id: str
+    status: str
+    organization: str | None = None
+    items: tuple[ItemState, ...] = ()
+    started_at: int | None = None
+    trial_end: int | None = None
+    cancel_at: int | None = None
+    ended_at: int | None = None
+    past_due_since: int | None = None
+
+
+async def save_subscription(
+    connection: AsyncConnection, environment: str, state: SubscriptionState, now: float
+) -> set[str]:
+    """Store what the processor says; return the organizations whose records must be refreshed.
+
+    The organization must exist (`ensure_organization`). Saving the same state again changes nothing.
+    """
+    await lock(connection, environment)
+    before = await _stored(connection, environment, state.id)
+    values = _values(state, before, now)
+    await connection.execute(
+        insert(connection, subscriptions)
+        .values(environment=environment, id=state.id, **values)
+        .on_conflict_do_update(index_elements=["environment", "id"], set_=values)
+    )
+    await _save_items(connection, environment, state)
+    owners = {state.organization, before.organization if before else None}
+    return {owner for owner in owners if owner is not None}
+
+
+async def read_subscriptions(
+    connection: AsyncConnection, environment: str, organization: str
+) -> tuple[Subscription, ...]:
+    """Return the organization's subscriptions as workers receive them: items that a plan matches."""
+    rows = await connection.execute(
+        select(subscriptions)
+        .where(subscriptions.c.environment == environment, subscriptions.c.organization == organization)
+        .order_by(subscriptions.c.id)
+    )
+    found = rows.all()
+    items: dict[str, list[SubscriptionItem]] = {row.id: [] for row in found}
+    for item in await connection.execute(
+        select(subscription_items)
+        .where(
+            subscription_items.c.environment == environment,
+            subscription_items.c.subscription.in_(list(items)),
+            subscription_items.c.plan_version.is_not(None),
+        )
+        .order_by(subscription_items.c.id)
+    ):
+        items[item.subscription].append(_item(item))
+    return tuple(_subscription(row, tuple(items[row.id])) for row in found)
+
+
+async def match_items(connection: AsyncConnection, environment: str, plan: str) -> set[str]:
+    """Match items that nothing matched so far to the plan's prices; return whose records must be refreshed."""
+    await lock(connection, environment)
+    prices = select(plan_prices.c.price).where(
+        plan_prices.c.environment == environment, plan_prices.c.plan == plan
+    )
+    unmatched = (
+        (subscription_items.c.environment == environment)
+        & subscription_items.c.plan_version.is_(None)
+        & subscription_items.c.price.in_(prices)
+    )
+    rows = await connection.execute(
+        select(subscription_items.c.price, subscriptions.c.organization)
+        .join(
+            subscriptions,
+            (subscriptions.c.environment == subscription_items.c.environment)
+            & (subscriptions.c.id == subscription_items.c.subscription),
+        )
+        .where(unmatched)
+        .distinct()
+    )
+    owners = set()
+    matched: dict[str, str] = {}
+    for price, organization in rows.all():
+        match = await match_price(connection, environment, price)
+        if match is not None:
+            matched[price] = match.plan_version
+            owners.add(organization)
+    for price, plan_version in matched.items():
+        await connection.execute(
+            update(subscription_items)
+            .where(unmatched, subscription_items.c.price == price)
+            .values(plan_version=plan_version)
+        )
+    return {owner for owner in owners if owner is not None}
+
+
+async def _stored(connection: AsyncConnection, environment: str, subscription: str) -> Row[Any] | None:
+    query = select(subscriptions).where(
+        subscriptions.c.environment == environment, subscriptions.c.id == subscription
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+def _values(state: SubscriptionState, before: Row[Any] | None, now: float) -> dict[str, Any]:
+    known = state.status in KNOWN_STATUSES
+    status = state.status if known or before is None else before.status
+    return {
+        "organization": state.organization,
+        "status": status,
+        "unknown_status": None if known else state.status,
+        "started_at": state.started_at,
+        "trial_end": state.trial_end,
+        "cancel_at": state.cancel_at,
+        "ended_at": state.ended_at,
+        "past_due_since": _past_due_since(status, state, before, now),
+        "synced_at": int(now),
+    }
+
+
+def _past_due_since(status: str, state: SubscriptionState, before: Row[Any] | None, now: float) -> int | None:
+    """Without a beginning the grace would never end; the beginning that was seen first stays."""
+    if status != "past_due":
+        return None
+    if state.past_due_since is not None:
+        return state.past_due_since
+    if before is not None and before.past_due_since is not None:
+        return int(before.past_due_since)
+    return int(now)
+
+
+async def _save_items(connection: AsyncConnection, environment: str, state: SubscriptionState) -> None:
+    mine = (subscription_items.c.environment == environment) & (subscription_items.c.subscription == state.id)
+    rows = await connection.execute(select(subscription_items).where(mine))
+    before = {row.id: row for row in rows}
+    gone = before.keys() - {item.id for item in state.items}
+    if gone:
+        await connection.execute(delete(subscription_items).where(mine, subscription_items.c.id.in_(gone)))
+    for item in state.items:
+        values = asdict(item) | {"subscription": state.id}
+        del values["id"]
+        values["plan_version"] = await _plan_version(connection, environment, item, before.get(item.id))
+        await connection.execute(
+            insert(connection, subscription_items)
+            .values(environment=environment, id=item.id, **values)
+            .on_conflict_do_update(index_elements=["environment", "id"], set_=values)
+        )
+
+
+async def _plan_version(
+    connection: AsyncConnection, environment: str, item: ItemState, before: Row[Any] | None
+) -> str | None:
+    """Keep the version the item was bought as; an item whose price changed was bought anew."""
+    if before is not None and before.plan_version is not None and before.price == item.price:
+        return str(before.plan_version)
+    matched = await match_price(connection, environment, item.price)
+    return None if matched is None else matched.plan_version
+
+
+def _subscription(row: Row[Any], items: tuple[SubscriptionItem, ...]) -> Subscription:
+    return Subscription(
+        id=row.id,
+        status=row.status,
+        items=items,
+        started_at=row.started_at,
+        trial_end=row.trial_end,
+        cancel_at=row.cancel_at,
+        ended_at=row.ended_at,
+        past_due_since=row.past_due_since,
+    )
+
+
+def _item(row: Row[Any]) -> SubscriptionItem:
+    return SubscriptionItem(
+        id=row.id,
+        plan_version=row.plan_version,
+        quantity=row.quantity,
+        price=row.price,
+        metered=row.metered,
+        period_start=row.period_start,
+        period_end=row.period_end,
+    )
