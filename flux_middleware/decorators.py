@@ -36,8 +36,8 @@ class Adapter(Protocol):
     def admit(self, requirements: Requirements, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Return `None` to let the call happen, the response to give instead, or an awaitable of either."""
 
-    def wait(self, admission: Awaitable[Any], proceed: Callable[[], Any], /) -> Any:
-        """Wait for `admission` in a synchronous function; return what it denies with, else what `proceed` returns."""
+    def wait(self, admission: Awaitable[Any], proceed: functools.partial[Any], /) -> Any:
+        """Wait for `admission` in a synchronous function; return what it denies with, else what the call returns."""
 
     def is_async(self, function: Callable[..., Any], /) -> bool:
         """Tell whether calling `function` gives something to await."""

@@ -84,8 +84,6 @@ class _Endpoints:
 
     def wait(self, admission: Awaitable[Any], proceed: Callable[[], Any]) -> Any:
         if _on_event_loop():
-            if inspect.iscoroutine(admission):
-                admission.close()
             raise ConfigurationError(
                 "an asynchronous `organization` or `on_denied` cannot be waited for in a synchronous function that "
                 "runs on the event loop; make it `async def`, or use Depends(RequiresEntitlement(...)) instead"
@@ -128,7 +126,15 @@ _generators = _Generators()
 
 def _gated(requirements: Requirements) -> Decorator:
     def decorate(function: Any) -> Any:
-        streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        return gated(_generators if streams else _endpoints, requirements)(function)
+        return gated(_generators if _is_generator(function) else _endpoints, requirements)(function)
 
     return decorate
+
+
+def _is_generator(function: Any) -> bool:
+    """Tell whether FastAPI streams what the endpoint yields; it looks through wrappers and at callable objects."""
+    inmost = inspect.unwrap(function)
+    return any(
+        inspect.isgeneratorfunction(candidate) or inspect.isasyncgenfunction(candidate)
+        for candidate in (inmost, type(inmost).__call__)
+    )

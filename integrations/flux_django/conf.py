@@ -38,9 +38,9 @@ def configured_gate() -> Gate:
             else "names no ORGANIZATION"
         )
         raise ConfigurationError(f"the FLUX setting {wrong}; {_EXAMPLE}")
+    organization, on_denied = _loaded(options["ORGANIZATION"]), _loaded(options.get("ON_DENIED"))
     client = _loaded(options.get("CLIENT"))
-    billing = flux_middleware.billing if client is None else client.billing
-    return Gate(billing, _loaded(options["ORGANIZATION"]), _loaded(options.get("ON_DENIED")))
+    return Gate(flux_middleware.billing if client is None else client.billing, organization, on_denied)
 
 
 def _loaded(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -47,13 +47,12 @@ class _Views:
             return _ready(answer)
         return answer
 
-    def wait(self, admission: Awaitable[Any], proceed: Callable[[], Any]) -> Any:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            denied = async_to_sync(_outcome)(admission)
-            return proceed() if denied is None else denied
-        return _proceed_later(admission, proceed)
+    def wait(self, admission: Awaitable[Any], proceed: functools.partial[Any]) -> Any:
+        request, _ = request_of(proceed.args)
+        if _is_awaited(request):
+            return _proceed_later(admission, proceed)
+        denied = async_to_sync(_outcome)(admission)
+        return proceed() if denied is None else denied
 
     def is_async(self, function: Callable[..., Any]) -> bool:
         return iscoroutinefunction(function) or is_async_callable(function)
@@ -72,7 +71,7 @@ async def _outcome(admission: Awaitable[Any]) -> Any:
     return await admission
 
 
-async def _proceed_later(admission: Awaitable[Any], proceed: Callable[[], Any]) -> Any:
+async def _proceed_later(admission: Awaitable[Any], proceed: functools.partial[Any]) -> Any:
     denied = await admission
     return await proceed() if denied is None else denied
 

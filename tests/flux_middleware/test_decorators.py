@@ -172,5 +172,11 @@ def test_a_function_served_without_the_gate_above_it_is_found() -> None:
 
     with pytest.raises(ConfigurationError, match="below the line that registers the route"):
         require_gated(view)
-    for fine in (decorated, again, functools.wraps(again)(lambda: again()), test_methods_get_themselves, None):
+    for fine in (
+        decorated,
+        again,
+        functools.wraps(again)(lambda: again()),
+        test_methods_get_themselves,
+        None,
+    ):
         require_gated(fine)

@@ -46,6 +46,13 @@ class Order:
     path: str
     organization: str | None = None
     method: str = "GET"
+    authorization: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that say who is asking."""
+        named = {ORGANIZATION_HEADER: self.organization, "Authorization": self.authorization}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class Site(Protocol):
@@ -117,7 +124,9 @@ class AdapterContract:
         assert send(site, "/metered").status == 200
         assert not client.billing.usage
 
-    @pytest.mark.parametrize(("status", "counted"), [(201, 1), (204, 1), (304, 1), (404, 0), (429, 0), (503, 0)])
+    @pytest.mark.parametrize(
+        ("status", "counted"), [(201, 1), (204, 1), (304, 1), (404, 0), (429, 0), (503, 0)]
+    )
     def test_a_success_is_a_status_below_400(
         self, site: Site, client: RecordingClient, status: int, counted: int
     ) -> None:
@@ -129,9 +138,7 @@ class AdapterContract:
         assert not client.billing.usage
 
     @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-    def test_head_and_options_are_not_counted(
-        self, site: Site, client: RecordingClient, method: str
-    ) -> None:
+    def test_head_and_options_are_not_counted(self, site: Site, client: RecordingClient, method: str) -> None:
         assert send(site, "/metered", "acme", method).status in {200, 204, 405}
         assert not client.billing.usage
 
@@ -206,6 +213,22 @@ def send(site: Site, path: str, organization: str | None = None, method: str = "
     """Make one request."""
     [reply] = site.send([Order(path, organization, method)])
     return reply
+
+
+def assert_example_works(site: Site, client: RecordingClient) -> None:
+    """Go through the routes that each example application has; `acme` has sso, nobody has audit-logs."""
+
+    def get(path: str, organization: str) -> int:
+        [reply] = site.send([Order(path, authorization=f"Bearer {organization}-token")])
+        return reply.status
+
+    assert [get("/sso", name) for name in ("acme", "globex", "nobody")] == [200, 403, 403]
+    assert [get("/search?q=flux", name) for name in ("acme", "globex", "nobody")] == [200, 200, 200]
+    assert get("/search", "acme") in {400, 422}
+    assert get("/audit-log", "acme") == 403
+    client.entitle("acme", "audit-logs")
+    assert get("/audit-log", "acme") == 200
+    assert client.billing.usage == {("acme", "api-calls"): 2, ("globex", "api-calls"): 1}
 
 
 def unreachable(subject: Any) -> str:

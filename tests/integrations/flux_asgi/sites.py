@@ -38,20 +38,19 @@ class ASGISite:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.raises = False
 
     def send(self, orders: Sequence[Order]) -> list[Reply]:
         return asyncio.run(self._send(orders))
 
     async def _send(self, orders: Sequence[Order]) -> list[Reply]:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        if any(order.path == "/stream-fails" for order in orders):
-            transport.raise_app_exceptions = True
+        raises = self.raises or any(order.path == "/stream-fails" for order in orders)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
             return await asyncio.gather(*(self._one(client, order) for order in orders))
 
     async def _one(self, client: httpx.AsyncClient, order: Order) -> Reply:
-        headers = {} if order.organization is None else {ORGANIZATION_HEADER: order.organization}
-        response = await client.request(order.method, order.path, headers=headers)
+        response = await client.request(order.method, order.path, headers=order.headers)
         return Reply(response.status_code, dict(response.headers), response.content)
 
 
