@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.database import announce
@@ -21,6 +21,7 @@ __all__ = [
     "API_KEYS_TOPIC",
     "ApiKey",
     "Scope",
+    "count_revoked",
     "create_api_key",
     "find_api_key",
     "is_live",
@@ -97,6 +98,12 @@ async def is_live(connection: AsyncConnection, key: str) -> bool:
     """Say whether the key of this id is still good."""
     query = select(api_keys.c.id).where(api_keys.c.id == key, api_keys.c.revoked_at.is_(None))
     return (await connection.execute(query)).first() is not None
+
+
+async def count_revoked(connection: AsyncConnection) -> int:
+    """Return how many keys were ever revoked."""
+    query = select(func.count()).where(api_keys.c.revoked_at.is_not(None))
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def list_api_keys(connection: AsyncConnection, environment: str) -> tuple[ApiKey, ...]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
-
 from flux_server.database import Database
-from flux_server.environments.api_keys import API_KEYS_TOPIC
+from flux_server.environments.api_keys import API_KEYS_TOPIC, count_revoked
 from flux_server.environments.environments import list_environments
-from flux_server.environments.revisions import prune_changes
-from flux_server.environments.tables import api_keys, revisions
+from flux_server.environments.revisions import all_revisions, prune_changes
 from flux_server.jobs.runner import Job
 
 __all__ = ["environment_jobs"]
@@ -37,12 +34,9 @@ class _Watch:
 
     async def run(self) -> bool:
         async with self.database.read() as connection:
-            rows = await connection.execute(
-                select(revisions.c.log, revisions.c.environment, revisions.c.value)
-            )
-            present = {f"{log}:{environment}": value for log, environment, value in rows}
-            revoked = select(func.count()).where(api_keys.c.revoked_at.is_not(None))
-            present[API_KEYS_TOPIC] = (await connection.execute(revoked)).scalar_one()
+            revisions = await all_revisions(connection)
+            present = {f"{log}:{environment}": value for (environment, log), value in revisions.items()}
+            present[API_KEYS_TOPIC] = await count_revoked(connection)
         for topic, value in present.items():
             if self.seen.get(topic) != value:
                 self.database.bell.ring(topic)

@@ -21,6 +21,7 @@ __all__ = [
     "ChangedSubject",
     "advance",
     "advance_usage",
+    "all_revisions",
     "catalog_revision",
     "changes_since",
     "current_revision",
@@ -96,6 +97,12 @@ async def current_revision(connection: AsyncConnection, environment: str, log: L
     """Return the newest revision of the environment's log."""
     query = select(revisions.c.value).where(revisions.c.environment == environment, revisions.c.log == log)
     return int((await connection.execute(query)).scalar_one())
+
+
+async def all_revisions(connection: AsyncConnection) -> dict[tuple[str, str], int]:
+    """Return the newest revision of every log, by (environment, log)."""
+    rows = await connection.execute(select(revisions.c.environment, revisions.c.log, revisions.c.value))
+    return {(environment, log): value for environment, log, value in rows}
 
 
 async def oldest_revision(connection: AsyncConnection, environment: str) -> int:

@@ -1,0 +1,104 @@
+"""What routes ask for: who is calling, the database, the time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+from urllib.parse import unquote
+
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from flux_middleware.snapshot import require_organization
+from flux_server.database import Database
+from flux_server.environments.api_keys import Scope, find_api_key
+from flux_server.errors import InvalidRequestError, ScopeMissingError, UnauthorizedError
+from flux_server.settings import Settings
+
+__all__ = [
+    "Caller",
+    "Clock",
+    "DatabaseOf",
+    "OrganizationId",
+    "SettingsOf",
+    "get_database",
+    "requires_scope",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever holds the API key of this request: the key's environment and scope."""
+
+    environment: str
+    scope: Scope
+    key_id: str
+
+
+# An `admin` key may do everything.
+_GRANTED_BY: dict[Scope, frozenset[Scope]] = {
+    "sdk": frozenset({"sdk", "admin"}),
+    "read": frozenset({"read", "admin"}),
+    "admin": frozenset({"admin"}),
+}
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: flux_<environment>_<secret>.")
+
+
+def get_database(request: Request) -> Database:
+    """Return the application's database."""
+    return cast("Database", request.app.state.database)
+
+
+def _get_settings(request: Request) -> Settings:
+    return cast("Settings", request.app.state.settings)
+
+
+def _get_clock(request: Request) -> Callable[[], float]:
+    return cast("Callable[[], float]", request.app.state.clock)
+
+
+DatabaseOf = Annotated[Database, Depends(get_database)]
+SettingsOf = Annotated[Settings, Depends(_get_settings)]
+Clock = Annotated[Callable[[], float], Depends(_get_clock)]
+
+
+def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """Return the dependency that lets only keys of this scope in, and says who is calling."""
+
+    async def caller(
+        database: DatabaseOf,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> Caller:
+        if credentials is None:
+            raise UnauthorizedError("send an API key: `Authorization: Bearer flux_<environment>_…`")
+        async with database.read() as connection:
+            key = await find_api_key(connection, credentials.credentials)
+        if key is None:
+            raise UnauthorizedError(
+                "this API key is unknown or revoked; make one in the dashboard or with `flux keys create`"
+            )
+        if key.scope not in _GRANTED_BY[scope]:
+            raise ScopeMissingError(
+                f"this call needs an API key with scope {scope!r}, not {key.scope!r}; make one in the dashboard "
+                f"or with `flux keys create --scope {scope}`",
+                scope=scope,
+            )
+        return Caller(key.environment, key.scope, key.id)
+
+    return caller
+
+
+async def _organization_id(
+    organization: Annotated[
+        str, Path(description="The organization's id, percent-encoded; a slash in it as %2F.", max_length=765)
+    ],
+) -> str:
+    try:
+        return require_organization(unquote(organization, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError("an organization's id is UTF-8; percent-encode its bytes") from error
+
+
+OrganizationId = Annotated[str, Depends(_organization_id)]

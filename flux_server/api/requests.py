@@ -1,0 +1,77 @@
+"""What happens to every request before its route sees it: its path, the size of its body, its count."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flux_server.api.monitoring import Monitoring
+
+__all__ = ["MAX_BODY", "BodyLimit", "CountedRequests", "EncodedOrganizations"]
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes that a request's body may have."""
+
+
+class EncodedOrganizations:
+    """Match organizations' addresses as they were sent: an id may hold `/`, which must not separate anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith("/v1/organizations/")
+            and scope.get("raw_path")
+        ):
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuse bodies that are too large to be meant for this server, before they fill its memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY or (announced.isdigit() and int(announced) > MAX_BODY):
+                raise HTTPException(
+                    413, f"a body has at most {MAX_BODY} bytes; send less at once", {"Connection": "close"}
+                )
+            return message
+
+        await self.app(scope, limited, send)
+
+
+class CountedRequests:
+    """Count answered requests by method, route and status."""
+
+    def __init__(self, app: ASGIApp, monitoring: Monitoring) -> None:
+        self.app = app
+        self.monitoring = monitoring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # The route's template, never the path: paths carry tokens and organizations' ids.
+                route = getattr(scope.get("route"), "path", "")
+                self.monitoring.requests.labels(scope["method"], route, message["status"]).inc()
+            await send(message)
+
+        await self.app(scope, receive, counted)

@@ -1,0 +1,114 @@
+"""The application: every room of the server, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from flux_server.api import catalog, environments, operations, organizations, snapshot, stream, usage
+from flux_server.api.monitoring import Monitoring
+from flux_server.api.problems import PROBLEM_SCHEMA, install_problem_handlers
+from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
+from flux_server.api.stream import Streams
+from flux_server.database import Database
+from flux_server.environments.environments import ensure_environment
+from flux_server.environments.jobs import environment_jobs
+from flux_server.errors import StartError
+from flux_server.jobs.runner import run_jobs
+from flux_server.migrations.upgrade import upgrade
+from flux_server.settings import Settings, prepare
+
+__all__ = ["ENVIRONMENTS", "create_app", "open_database"]
+
+ENVIRONMENTS = ("live", "test")
+"""Environments that every server has."""
+
+_SNAPSHOTS_AT_ONCE = 4
+
+
+def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> FastAPI:
+    """Return the server as an ASGI application; nothing is opened before it starts up."""
+    settings = prepare(settings)
+    app = FastAPI(
+        title="Flux",
+        version=version("flux-middleware"),
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.monitoring = Monitoring()
+    app.state.snapshot_turns = asyncio.Semaphore(_SNAPSHOTS_AT_ONCE)
+    app.state.database = _database(settings)
+    app.state.streams = Streams(app.state.database.bell)
+    install_problem_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(EncodedOrganizations)
+    app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
+    for api in (environments, catalog, organizations, snapshot, stream, usage, operations):
+        app.include_router(api.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    return app
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, clock: Callable[[], float]) -> AsyncIterator[Database]:
+    """Open the database for the length of the block, migrated, with its environments."""
+    database = _database(settings)
+    try:
+        await _prepare_database(database, clock)
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    database: Database = app.state.database
+    try:
+        await _prepare_database(database, app.state.clock)
+        jobs = environment_jobs(database)
+        async with run_jobs(jobs, database.bell):
+            yield
+            app.state.streams.close()
+    finally:
+        await database.close()
+
+
+async def _prepare_database(database: Database, clock: Callable[[], float]) -> None:
+    await upgrade(database)
+    async with database.write() as connection:
+        for environment in ENVIRONMENTS:
+            await ensure_environment(connection, environment, clock())
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        return Database(settings.database)
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"FLUX_DATABASE_URL needs the package {error.name!r}: pip install 'flux-middleware[postgres]'"
+        ) from error
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schema["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,110 @@
+"""The `flux` command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from flux_server.app import create_app, open_database
+from flux_server.environments.api_keys import create_api_key
+from flux_server.errors import RequestError, StartError
+from flux_server.logs import configure_logs
+from flux_server.serving import Server, bind
+from flux_server.settings import Settings, prepare
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="flux",
+    help="Flux: what organizations are entitled to, and what they use. Every option is also a FLUX_… variable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="API keys of applications and scripts.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Directory of the SQLite file and the secret key.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Hold what all commands share."""
+    if show_version:
+        typer.echo(version("flux-middleware"))
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the server: the API, the dashboard and the jobs, until it is told to stop."""
+    _run(lambda: _serve(_settings(host=host, port=port, data_dir=data_dir)))
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What it is for; the dashboard shows it.")],
+    environment: Annotated[str, typer.Option(help="The environment it belongs to: test or live.")] = "test",
+    scope: Annotated[str, typer.Option(help="What it may do: sdk, read or admin.")] = "sdk",
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key and print it, this once; the server may be running."""
+    _run(lambda: _create_key(_settings(data_dir=data_dir), environment, scope, name))
+
+
+def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the command; say what to do, and exit with 1, if it cannot be done."""
+    try:
+        asyncio.run(command())
+    except (StartError, RequestError) as error:
+        typer.echo(f"flux: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _settings(**options: Any) -> Settings:
+    """Return the settings from the options that were given and from the environment."""
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg']}"
+            for found in error.errors(include_input=False)
+        )
+        raise StartError(f"the configuration is wrong: {wrong}") from None
+    configure_logs(settings)
+    return prepare(settings)
+
+
+async def _serve(settings: Settings) -> None:
+    with bind(settings.host, settings.port) as listener:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        async with open_database(settings, time.time):
+            _say(f"Flux is at {settings.url}")
+        _say("API keys: flux keys create --environment test --scope sdk --name NAME")
+        await Server(create_app(settings)).serve(sockets=[listener])
+
+
+async def _create_key(settings: Settings, environment: str, scope: str, name: str) -> None:
+    async with open_database(settings, time.time) as database, database.write() as connection:
+        _, secret = await create_api_key(connection, environment, name=name, scope=scope, now=time.time())
+    _say(secret)
+
+
+def _say(line: str) -> None:
+    """Print a line at once: whoever started this may be waiting for it."""
+    print(line, flush=True)  # noqa: T201  the command's own output

@@ -1,0 +1,70 @@
+"""The server process: a socket, uvicorn, and an end within moments of being asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from flux_server.errors import StartError
+
+__all__ = ["Server", "bind"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 3
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; port 0 takes a free one.
+
+    Raises:
+        StartError: the address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {host} port {port} ({error.strerror}); stop what listens there, or choose another "
+            "with --host and --port or FLUX_HOST and FLUX_PORT"
+        ) from error
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which by itself would wait for streams that never end."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,  # paths carry tokens
+                lifespan="on",
+                server_header=False,
+                timeout_graceful_shutdown=_PATIENCE,
+                ws="none",
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, and end as a process that did what it was told: with exit code 0."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then wait for the other requests a moment."""
+        self._app.state.streams.close()
+        await super().shutdown(sockets)
