@@ -59,7 +59,8 @@ async def read_environment(connection: AsyncConnection, key: str) -> Environment
     """
     row = (await connection.execute(select(environments).where(environments.c.key == key))).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no environment {key!r}")
+        known = ", ".join(environment.key for environment in await list_environments(connection))
+        raise NotFoundError(f"there is no environment {key!r:.100}; there are {known}")
     return _environment(row)
 
 

@@ -33,7 +33,7 @@ async def upgrade(database: Database) -> None:
             if not database.is_sqlite:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             await connection.run_sync(_upgrade)
-    except (OSError, sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError) as error:
+    except (OSError, sa.exc.DBAPIError) as error:
         raise StartError(
             f"the database {shown} cannot be used ({_first_line(error)}); check that it runs, and FLUX_DATABASE_URL"
         ) from error
