@@ -77,7 +77,8 @@ def require_gated(function: object) -> None:
     Raises:
         ConfigurationError: `function` is the undecorated one; its gate would never be asked.
     """
-    if getattr(function, _GATED_ORIGINAL, None) == id(function):
+    marked = getattr(function, _GATED_ORIGINAL, None)
+    if marked is not None and marked == id(function):
         name = getattr(function, "__qualname__", repr(function))
         raise ConfigurationError(
             f"{name} is served without the gate written above it: put @requires_entitlement and @meters below "

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -137,8 +137,9 @@ _LONGEST_RETRY_SECONDS = 5
 
 def denial_for(feature: str, reason: DecisionReason) -> Denial:
     """Return the refusal of `feature`; prepared once, so that refusing is as cheap as answering."""
-    spread = random.randint(1, _LONGEST_RETRY_SECONDS)  # noqa: S311  spreads retries, guards nothing
-    return _denial(feature, reason, spread if reason is DecisionReason.UNAVAILABLE else None)
+    if reason is not DecisionReason.UNAVAILABLE:
+        return _denial(feature, reason, None)
+    return _denial(feature, reason, random.randint(1, _LONGEST_RETRY_SECONDS))  # noqa: S311  spreads retries
 
 
 @functools.lru_cache(maxsize=1024)
@@ -225,49 +226,39 @@ class Gate:
             _logger.error("%s", condition, exc_info=error)
 
 
-class _Unasked:
-    """The organization before anyone asked for it."""
+class _Nobody(Enum):
+    """Why a request has no organization, other than that the resolver said so."""
 
+    UNASKED = auto()
+    UNAVAILABLE = auto()
 
-_UNASKED: Final = _Unasked()
 
 Admission = Denial | Awaitable[Denial | None] | None
 """`None` lets the request pass; an awaitable says so later, when the organization must be waited for."""
 
 
 class GatedRequest:
-    """One request at the gate: whose it is (asked once, and only if a decorated function runs), what to count."""
+    """One request at the gate: whose it is (asked once, and only if a decorated function runs), what to count.
 
-    __slots__ = (
-        "_ended",
-        "_gate",
-        "_method",
-        "_metrics",
-        "_organization",
-        "_subject",
-        "_unavailable",
-        "denial",
-    )
+    `metrics` are those to count if the response succeeds, `denial` is what the request was refused with. Who
+    knows that the request is over sets `ended`, or commits; after that it decides and counts nothing.
+    """
+
+    __slots__ = ("_gate", "_method", "_organization", "_subject", "denial", "ended", "metrics")
 
     def __init__(self, gate: Gate, subject: Any, method: str) -> None:
         self._gate = gate
         self._subject = subject
         self._method = method
-        self._organization: str | _Unasked | None = _UNASKED
-        self._unavailable = False
+        self._organization: str | _Nobody | None = _Nobody.UNASKED
+        self.metrics: tuple[str, ...] = ()
         self.denial: Denial | None = None
-        self._ended = False
-        self._metrics: tuple[str, ...] = ()
+        self.ended = False
 
     @property
     def organization(self) -> str | None:
         """Whose request it is, as far as it was asked."""
-        return None if isinstance(self._organization, _Unasked) else self._organization
-
-    @property
-    def metered(self) -> bool:
-        """Whether there is something to count, should the response be a success."""
-        return bool(self._metrics)
+        return self._organization if isinstance(self._organization, str) else None
 
     def admit(self, requirements: Requirements) -> Admission:
         """Let the request pass and note what it counts as, or say why not.
@@ -276,18 +267,19 @@ class GatedRequest:
             ConfigurationError: the request has been answered already; its organization must not decide anything
                 that happens later in the same context, such as in a task the request started.
         """
-        if self._ended:
+        if self.ended:
             raise ConfigurationError(
                 "a gated or metered function ran after its request was answered; in background work, "
                 "use flux.billing.is_entitled() and flux.billing.record_usage() with the organization's id"
             )
-        if self._organization is _UNASKED:
+        if self._organization is _Nobody.UNASKED:
             try:
                 answer = self._gate.organization(self._subject)
             except Exception as error:  # whatever the application's resolver raises
-                self._organization_unknown(error)
+                self._organization_unavailable(error)
             else:
-                if inspect.isawaitable(answer):
+                # Asking an instance check first would cost more than all the rest on this path.
+                if answer.__class__ is not str and inspect.isawaitable(answer):
                     return self._admit_later(answer, requirements)
                 self._accept(answer)
         return self._decide(requirements)
@@ -296,7 +288,7 @@ class GatedRequest:
         try:
             self._accept(await answer)
         except Exception as error:
-            self._organization_unknown(error)
+            self._organization_unavailable(error)
         return self._decide(requirements)
 
     def _accept(self, answer: object) -> None:
@@ -307,25 +299,30 @@ class GatedRequest:
             except InvalidOrganizationError as error:
                 self._gate.report("the organization resolver returned something else than an id", error)
 
-    def _organization_unknown(self, error: Exception) -> None:
-        self._organization = None
-        self._unavailable = True
+    def _organization_unavailable(self, error: Exception) -> None:
+        self._organization = _Nobody.UNAVAILABLE
         self._gate.report("the organization resolver failed", error)
 
     def _decide(self, requirements: Requirements) -> Denial | None:
-        organization = self.organization
+        organization = self._organization
+        if not isinstance(organization, str):
+            return self._decide_for_nobody(requirements)
         for feature in requirements.features:
             reason = self._refusal(organization, feature)
             if reason is not None:
-                self.denial = self._denial(feature, reason)
-                return self.denial
-        if requirements.metrics and organization is not None:
-            self._metrics += tuple(name for name in requirements.metrics if name not in self._metrics)
+                return self._deny(feature, reason)
+        if not self.metrics:
+            self.metrics = requirements.metrics
+        elif requirements.metrics:
+            self.metrics = tuple(dict.fromkeys(self.metrics + requirements.metrics))
         return None
 
-    def _refusal(self, organization: str | None, feature: str) -> DecisionReason | None:
-        if organization is None:
-            return DecisionReason.UNAVAILABLE if self._unavailable else DecisionReason.NO_ORGANIZATION
+    def _decide_for_nobody(self, requirements: Requirements) -> Denial | None:
+        unavailable = self._organization is _Nobody.UNAVAILABLE
+        reason = DecisionReason.UNAVAILABLE if unavailable else DecisionReason.NO_ORGANIZATION
+        return self._deny(requirements.features[0], reason) if requirements.features else None
+
+    def _refusal(self, organization: str, feature: str) -> DecisionReason | None:
         billing = self._gate.billing
         try:
             if billing.is_entitled(organization, feature):
@@ -336,11 +333,14 @@ class GatedRequest:
             return DecisionReason.UNAVAILABLE
         return None if decision.allowed else decision.reason
 
-    def _denial(self, feature: str, reason: DecisionReason) -> Denial:
-        if self._method == "OPTIONS":
-            return _NOTHING
+    def _deny(self, feature: str, reason: DecisionReason) -> Denial:
         denial = denial_for(feature, reason)
-        return replace(denial, body=b"") if self._method == "HEAD" else denial
+        if self._method == "OPTIONS":
+            denial = _NOTHING
+        elif self._method == "HEAD":
+            denial = replace(denial, body=b"")
+        self.denial = denial
+        return denial
 
     def answer(self, refused: Denial | Awaitable[Denial | None], render: Callable[[Denial], Any]) -> Any:
         """Return the response to give instead of the function's, or an awaitable of it (or of `None`: pass).
@@ -372,17 +372,18 @@ class GatedRequest:
 
     def commit(self, status: int) -> None:
         """Count the request, once, if it was let pass and succeeded; never raises."""
-        metrics = self._metrics
-        self.end()
+        if self.ended:
+            return
+        self.ended = True
         if status >= _FIRST_ERROR_STATUS or self.denial is not None or self._method in _UNCOUNTED_METHODS:
             return
-        organization = self.organization
-        for metric in metrics:
-            try:
-                self._gate.billing.record_usage(str(organization), metric, 1)
-            except Exception as error:  # a request is never broken by metering
-                self._gate.report("usage could not be recorded and is lost", error)
+        organization = self._organization
+        if isinstance(organization, str):
+            for metric in self.metrics:
+                self._record(organization, metric)
 
-    def end(self) -> None:
-        """Forget the request; what it was let pass for counts no more."""
-        self._metrics, self._ended = (), True
+    def _record(self, organization: str, metric: str) -> None:
+        try:
+            self._gate.billing.record_usage(organization, metric, 1)
+        except Exception as error:  # a request is never broken by metering
+            self._gate.report("usage could not be recorded and is lost", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import from_thread
@@ -36,13 +36,14 @@ class RequiresEntitlement:
     """
 
     feature: str
+    _requirements: Requirements = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        requires(self.feature)
+        object.__setattr__(self, "_requirements", requires(self.feature))
 
     async def __call__(self) -> None:
         """Refuse the request without the entitlement."""
-        await _require(requires(self.feature))
+        await _require(self._requirements)
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,21 @@ class Meters:
     """The meter as a FastAPI dependency: `Depends(Meters("api-calls"))`, on a route or a whole router."""
 
     metric: str
+    _requirements: Requirements = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        counts(self.metric)
+        object.__setattr__(self, "_requirements", counts(self.metric))
 
     async def __call__(self) -> None:
         """Note what the request counts as, should it succeed."""
-        await _require(counts(self.metric))
+        await _require(self._requirements)
 
 
 async def _require(requirements: Requirements) -> None:
     request = current_request()
     admission = request.admit(requirements)
+    if admission is None:
+        return
     denial = await admission if inspect.isawaitable(admission) else admission
     if denial is not None:
         _refuse(request)

@@ -77,7 +77,7 @@ class FluxMiddleware:
         token = _current.set(request)
         try:
             await self._app(scope, receive, forward)
-            if status:  # a client that left cut the body short; the work was done
+            if status and not request.ended:  # a client that left cut the body short; the work was done
                 request.commit(status)
         except EntitlementRequired:
             if status or request.denial is None:
@@ -85,7 +85,7 @@ class FluxMiddleware:
             response = request.answer(request.denial, DenialResponse)
             await (await response if inspect.isawaitable(response) else response)(scope, receive, send)
         finally:
-            request.end()
+            request.ended = True
             _current.reset(token)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -58,10 +58,8 @@ def request_of(args: tuple[Any, ...]) -> tuple[Any, GatedRequest]:
 
 
 def _complete(response: HttpResponseBase, bound: GatedRequest) -> HttpResponseBase:
-    if not bound.metered:
-        bound.end()
-    elif isinstance(response, StreamingHttpResponse) and not response.has_header("Content-Length"):
-        _count_at_the_end(response, bound)
+    if bound.metrics and response.streaming and not response.has_header("Content-Length"):
+        _count_at_the_end(cast("StreamingHttpResponse", response), bound)
     else:
         # Before it is sent, so that whoever reads the answer can read the count.
         bound.commit(response.status_code)
@@ -81,7 +79,7 @@ def _counted(chunks: Iterator[bytes], bound: GatedRequest, commit: Callable[[], 
     try:
         yield from chunks
     except Exception:
-        bound.end()
+        bound.ended = True
         raise
     commit()
 
@@ -93,6 +91,6 @@ async def _counted_async(
         async for chunk in chunks:
             yield chunk
     except Exception:
-        bound.end()
+        bound.ended = True
         raise
     commit()

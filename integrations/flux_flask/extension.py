@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flux", "current_request"]
 
-_KEY = "flux.request"
+_current: ContextVar[GatedRequest] = ContextVar("flux_request")
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
 
@@ -57,14 +58,13 @@ def current_request() -> GatedRequest:
     Raises:
         ConfigurationError: none is, or the application lacks the extension.
     """
-    environ = flask.request.environ if flask.has_request_context() else {}
-    request = environ.get(_KEY)
-    if not isinstance(request, GatedRequest):
+    try:
+        return _current.get()
+    except LookupError:
         raise ConfigurationError(
             "a gated or metered function was called outside of a request that the Flux extension has seen; add "
             "`Flux(app, organization=...)` to the application (from flux_flask)"
-        )
-    return request
+        ) from None
 
 
 class _GatedApplication:
@@ -78,7 +78,7 @@ class _GatedApplication:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._views is not None:
             self._inspect(self._views)
-        request = environ[_KEY] = GatedRequest(self._gate, flask.request, environ["REQUEST_METHOD"])
+        request = GatedRequest(self._gate, flask.request, environ["REQUEST_METHOD"])
         status = 0
         sized = False
 
@@ -86,20 +86,21 @@ class _GatedApplication:
             line: str, headers: list[tuple[str, str]], exc_info: _ExcInfo = None, /
         ) -> Callable[[bytes], object]:
             nonlocal status, sized
-            if request.metered:
+            if request.metrics:
                 status = int(line[:3])
                 sized = any(name.lower() == "content-length" for name, _ in headers)
             return start_response(line, headers, exc_info)
 
-        body = self._app(environ, start)
-        if not request.metered:
-            request.end()
-            return body
-        if sized:
-            # Before it is sent, so that whoever reads the answer can read the count; and the body stays as it is.
-            request.commit(status)
-            return body
-        return _CountedBody(body, request, status)
+        token = _current.set(request)
+        try:
+            body = self._app(environ, start)
+        finally:
+            _current.reset(token)
+        if request.metrics and not sized:
+            return _CountedBody(body, request, status)
+        # Before it is sent, so that whoever reads the answer can read the count; and the body stays as it is.
+        request.commit(status)
+        return body
 
     def _inspect(self, views: dict[str, Callable[..., Any]]) -> None:
         """Look once, at the first request, whether a view is served without the gate written above it."""
@@ -127,7 +128,7 @@ class _CountedBody:
             self._request.commit(self._status)
             raise
         except BaseException:
-            self._request.end()
+            self._request.ended = True
             raise
 
     def close(self) -> None:

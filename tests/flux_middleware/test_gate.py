@@ -288,6 +288,16 @@ def test_a_request_counts_once_per_metric(billing: RecordingBilling) -> None:
     assert billing.usage == {("acme", "api-calls"): 1, ("acme", "searches"): 1}
 
 
+def test_a_request_that_ended_without_an_answer_is_not_counted(billing: RecordingBilling) -> None:
+    request = request_for(billing, lambda _: "acme")
+    request.admit(CALLS)
+
+    request.ended = True
+    request.commit(200)
+
+    assert not billing.usage
+
+
 def test_a_denied_request_is_not_usage_whatever_its_status(billing: RecordingBilling) -> None:
     request = request_for(billing, lambda _: "globex")
     request.admit(CALLS)
@@ -312,10 +322,9 @@ def test_metering_never_breaks_a_request(billing: RecordingBilling, caplog: pyte
     ]
 
 
-@pytest.mark.parametrize("finish", [lambda request: request.commit(200), lambda request: request.end()])
-def test_an_answered_request_decides_nothing_any_more(billing: RecordingBilling, finish: Any) -> None:
+def test_an_answered_request_decides_nothing_any_more(billing: RecordingBilling) -> None:
     request = request_for(billing, lambda _: "acme")
-    finish(request)
+    request.commit(200)
 
     with pytest.raises(ConfigurationError, match=r"after its request was answered.*flux\.billing"):
         request.admit(SSO)
