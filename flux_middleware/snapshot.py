@@ -380,11 +380,15 @@ class SlotError(_Value, frozen=True, omit_defaults=False):
 
 
 class UsageReceipt(_Value, frozen=True, omit_defaults=False):
-    """Answer to a batch: every slot without an error is kept for good."""
+    """Answer to a batch: every slot without an error is kept for good.
+
+    The standings are those of `usage_revision`, so that an older push that comes later does not undo them.
+    """
 
     accepted: int
     errors: tuple[SlotError, ...] = ()
     standings: tuple[UsageStanding, ...] = ()
+    usage_revision: int = 0
 
 
 class UsageUpdate(_Value, frozen=True, omit_defaults=False):

@@ -8,10 +8,13 @@ always the sum over sources of their largest totals.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import BigInteger, Select, String, Table, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import ColumnCollection
+from sqlalchemy.types import TypeEngine
 
 from flux_middleware.errors import InvalidOrganizationError
 from flux_middleware.snapshot import (
@@ -23,8 +26,8 @@ from flux_middleware.snapshot import (
     require_organization,
 )
 from flux_server.catalog.reading import list_metrics
-from flux_server.database import insert
-from flux_server.environments.revisions import advance_usage, lock
+from flux_server.database import insert, rows
+from flux_server.environments.revisions import advance_usage, current_revision, lock
 from flux_server.errors import InvalidRequestError
 from flux_server.usage.standings import Pair, Standing, current_standings
 from flux_server.usage.tables import usage_buckets, usage_standings, usage_totals
@@ -38,6 +41,11 @@ _CLOCK_SKEW = 300
 _SOURCE = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
 _SlotKey = tuple[str, str, int]  # organization, metric, bucket
+_KEY: Final[dict[str, TypeEngine[Any]]] = {
+    "organization": String(),
+    "metric": String(),
+    "bucket": BigInteger(),
+}
 
 
 async def ingest(
@@ -65,6 +73,7 @@ async def ingest(
             UsageStanding(organization, metric, standing.start, standing.quantity)
             for (organization, metric), standing in standings.items()
         ),
+        usage_revision=await current_revision(connection, environment, "usage"),
     )
 
 
@@ -129,55 +138,43 @@ async def _known_totals(
     connection: AsyncConnection, environment: str, source: str, keys: list[_SlotKey]
 ) -> dict[_SlotKey, int]:
     columns = usage_totals.c
-    rows = await connection.execute(
-        select(columns.organization, columns.metric, columns.bucket, columns.total)
-        .where(columns.environment == environment, columns.source == source)
-        .where(tuple_(columns.organization, columns.metric, columns.bucket).in_(keys))
+    wanted = rows(connection, _KEY, keys)
+    same = (
+        (columns.environment == environment)
+        & (columns.organization == wanted.c.organization)
+        & (columns.metric == wanted.c.metric)
+        & (columns.bucket == wanted.c.bucket)
+        & (columns.source == source)
     )
-    return {(organization, metric, bucket): total for organization, metric, bucket, total in rows}
+    found = await connection.execute(
+        select(columns.organization, columns.metric, columns.bucket, columns.total)
+        # An outer join: SQLite then begins with what is wanted, not with the whole environment.
+        .select_from(wanted.outerjoin(usage_totals, same))
+        .where(columns.total.is_not(None))
+    )
+    return {(organization, metric, bucket): total for organization, metric, bucket, total in found}
 
 
 async def _raise_totals(
     connection: AsyncConnection, environment: str, source: str, totals: dict[_SlotKey, int]
 ) -> None:
-    statement = insert(connection, usage_totals)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=usage_totals.primary_key, set_={"total": statement.excluded.total}
-        ),
-        [
-            {
-                "environment": environment,
-                "organization": organization,
-                "metric": metric,
-                "bucket": bucket,
-                "source": source,
-                "total": total,
-            }
-            for (organization, metric, bucket), total in totals.items()
-        ],
+    new = rows(connection, _KEY | {"total": BigInteger()}, [(*key, total) for key, total in totals.items()])
+    values = select(
+        literal(environment), new.c.organization, new.c.metric, new.c.bucket, literal(source), new.c.total
     )
+    await _upsert(connection, usage_totals, values, lambda excluded: {"total": excluded.total})
 
 
 async def _raise_ledger(
     connection: AsyncConnection, environment: str, differences: dict[_SlotKey, int]
 ) -> None:
-    statement = insert(connection, usage_buckets)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=usage_buckets.primary_key,
-            set_={"quantity": usage_buckets.c.quantity + statement.excluded.quantity},
-        ),
-        [
-            {
-                "environment": environment,
-                "organization": organization,
-                "metric": metric,
-                "bucket": bucket,
-                "quantity": difference,
-            }
-            for (organization, metric, bucket), difference in differences.items()
-        ],
+    new = rows(connection, _KEY | {"more": BigInteger()}, [(*key, more) for key, more in differences.items()])
+    values = select(literal(environment), new.c.organization, new.c.metric, new.c.bucket, new.c.more)
+    await _upsert(
+        connection,
+        usage_buckets,
+        values,
+        lambda excluded: {"quantity": usage_buckets.c.quantity + excluded.quantity},
     )
 
 
@@ -196,23 +193,36 @@ async def _store_standings(
     connection: AsyncConnection, environment: str, standings: dict[Pair, Standing]
 ) -> None:
     revision = await advance_usage(connection, environment)
-    statement = insert(connection, usage_standings)
-    changed = ("revision", "period_start", "period_end", "quantity")
+    changed = {"start": BigInteger(), "end": BigInteger(), "quantity": BigInteger()}
+    new = rows(
+        connection,
+        {"organization": String(), "metric": String()} | changed,
+        [(*pair, standing.start, standing.end, standing.quantity) for pair, standing in standings.items()],
+    ).c
+    values = select(
+        literal(environment),
+        new.organization,
+        new.metric,
+        literal(revision, BigInteger()),
+        new.start,
+        new.end,
+        new.quantity,
+    )
+    names = ("revision", "period_start", "period_end", "quantity")
+    await _upsert(
+        connection, usage_standings, values, lambda excluded: {name: excluded[name] for name in names}
+    )
+
+
+async def _upsert(
+    connection: AsyncConnection,
+    table: Table,
+    values: Select[Any],
+    changed: Callable[[ColumnCollection[str, Any]], dict[str, Any]],
+) -> None:
+    """Insert `values`, one for each column of `table`; where the key is there already, change that row."""
+    # SQLite needs a WHERE to tell the upsert's ON from a join's.
+    statement = insert(connection, table).from_select(list(table.c), values.where(true()))
     await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=usage_standings.primary_key,
-            set_={name: statement.excluded[name] for name in changed},
-        ),
-        [
-            {
-                "environment": environment,
-                "organization": organization,
-                "metric": metric,
-                "revision": revision,
-                "period_start": standing.start,
-                "period_end": standing.end,
-                "quantity": standing.quantity,
-            }
-            for (organization, metric), standing in standings.items()
-        ],
+        statement.on_conflict_do_update(index_elements=table.primary_key, set_=changed(statement.excluded))
     )
