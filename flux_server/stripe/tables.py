@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from flux_server.database import metadata
 
-__all__ = ["stripe_customers", "stripe_dirty", "stripe_events", "stripe_links", "stripe_outbox"]
+__all__ = [
+    "stripe_customers",
+    "stripe_dirty",
+    "stripe_events",
+    "stripe_forwarded",
+    "stripe_links",
+    "stripe_meters",
+    "stripe_outbox",
+    "stripe_subscriptions",
+]
 
 stripe_links = Table(
     "stripe_links",
     metadata,
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("token", String(64), nullable=False, unique=True),  # unguessable part of the webhook address
-    Column("account", String(255), nullable=False),
-    Column("livemode", Integer, nullable=False),
+    Column("account", String(255), nullable=False),  # empty: whoever answers does not say
+    Column("livemode", Boolean, nullable=False),
     Column("api_key", LargeBinary, nullable=False),  # encrypted
     Column("api_key_shown", String(32), nullable=False),  # kind and last four characters
     Column("webhook_secret", LargeBinary),  # encrypted
     Column("status", String(16), nullable=False),  # active | paused
     Column("paused_reason", Text),
-    Column(
-        "metadata_key", String(64), nullable=False
-    ),  # of a customer: which metadata names the organization
+    Column("forwarding_paused", Text),  # why usage is not sent although the rest works
+    # Which metadata of a customer, or of its subscription, names the organization.
+    Column("metadata_key", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -48,6 +69,7 @@ stripe_dirty = Table(  # objects whose present state must be read from Stripe
     Column("object_id", String(255), primary_key=True),
     Column("version", BigInteger, nullable=False),  # raised by each mark; cleared only if unchanged meanwhile
     Column("not_before", BigInteger, nullable=False),
+    Column("claim", String(32)),  # who reads it now; whoever finds another claim here has lost theirs
     Column("lease_until", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("last_error", Text),
@@ -60,8 +82,41 @@ stripe_customers = Table(
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("customer", String(255), primary_key=True),
     Column("organization", String(255)),
-    Column("source", String(16), nullable=False),  # explicit | metadata
+    Column("source", String(16), nullable=False),  # explicit | metadata | checkout
+    Column("deleted", Boolean, nullable=False),
     Index("ix_stripe_customers_environment_organization", "environment", "organization"),
+)
+
+stripe_subscriptions = Table(  # what Stripe alone knows of a subscription in `subscriptions`
+    "stripe_subscriptions",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("id", String(255), primary_key=True),
+    Column("customer", String(255), nullable=False),
+    Column("organization", String(255)),  # named by the subscription's own metadata
+    Index("ix_stripe_subscriptions_environment_customer", "environment", "customer"),
+)
+
+stripe_meters = Table(
+    "stripe_meters",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("id", String(255), primary_key=True),
+    Column("event_name", String(100), nullable=False),
+    Column("customer_key", String(100), nullable=False),  # where in an event's payload the customer stands,
+    Column("value_key", String(100), nullable=False),  # and where the value
+    Column("formula", String(16), nullable=False),  # sum | count | last
+    Column("time_window", String(16)),  # hour | day: only the last event of a window counts
+    Column("active", Boolean, nullable=False),
+)
+
+stripe_forwarded = Table(  # up to which usage revision an organization's ledger has been put in the outbox
+    "stripe_forwarded",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("organization", String(255), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("usage_revision", BigInteger, nullable=False),
 )
 
 stripe_outbox = Table(  # each row is written, with its identifier, before it is first sent (stripe.md 3.3)
@@ -72,20 +127,41 @@ stripe_outbox = Table(  # each row is written, with its identifier, before it is
     Column("organization", String(255), nullable=False),
     Column("metric", String(64), nullable=False),
     Column("bucket", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("sink", String(16), nullable=False),
     Column("customer", String(255), nullable=False),
     Column("meter", String(255), nullable=False),
     Column("event_name", String(100), nullable=False),
-    Column("revision", Integer, nullable=False),
+    Column("payload", Text, nullable=False),  # JSON, exactly as every attempt sends it
     Column("value", BigInteger, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),  # pending | sent | ambiguous | dead
     Column("attempts", Integer, nullable=False),
     Column(
-        "unanswered", Integer, nullable=False
-    ),  # attempts that may have arrived though no answer came back
-    Column("first_attempt_at", BigInteger),
+        "unanswered_since", BigInteger
+    ),  # the oldest attempt that may have arrived, though nothing says so
     Column("not_before", BigInteger, nullable=False),
+    Column("claim", String(32)),
+    Column("lease_until", BigInteger, nullable=False),
     Column("error", Text),
-    Index("ix_stripe_outbox_state_not_before", "state", "not_before"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
     Index("ix_stripe_outbox_slot", "environment", "organization", "metric", "bucket"),
+    Index(
+        "ix_stripe_outbox_due",
+        "environment",
+        "not_before",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_stripe_outbox_queue",
+        "environment",
+        "customer",
+        "meter",
+        "bucket",
+        "revision",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
 )

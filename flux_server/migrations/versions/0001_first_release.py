@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("customer", sa.String(length=255), nullable=False),
         sa.Column("organization", sa.String(length=255), nullable=True),
         sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_stripe_customers_environment_environments")
         ),
@@ -164,6 +165,7 @@ def upgrade() -> None:
         sa.Column("object_id", sa.String(length=255), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("claim", sa.String(length=32), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
@@ -192,16 +194,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_stripe_events")),
     )
     op.create_table(
+        "stripe_forwarded",
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("organization", sa.String(length=255), nullable=False),
+        sa.Column("metric", sa.String(length=64), nullable=False),
+        sa.Column("usage_revision", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["environment"], ["environments.key"], name=op.f("fk_stripe_forwarded_environment_environments")
+        ),
+        sa.PrimaryKeyConstraint("environment", "organization", "metric", name=op.f("pk_stripe_forwarded")),
+    )
+    op.create_table(
         "stripe_links",
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
         sa.Column("account", sa.String(length=255), nullable=False),
-        sa.Column("livemode", sa.Integer(), nullable=False),
+        sa.Column("livemode", sa.Boolean(), nullable=False),
         sa.Column("api_key", sa.LargeBinary(), nullable=False),
         sa.Column("api_key_shown", sa.String(length=32), nullable=False),
         sa.Column("webhook_secret", sa.LargeBinary(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("paused_reason", sa.Text(), nullable=True),
+        sa.Column("forwarding_paused", sa.Text(), nullable=True),
         sa.Column("metadata_key", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -211,24 +225,44 @@ def upgrade() -> None:
         sa.UniqueConstraint("token", name=op.f("uq_stripe_links_token")),
     )
     op.create_table(
+        "stripe_meters",
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("event_name", sa.String(length=100), nullable=False),
+        sa.Column("customer_key", sa.String(length=100), nullable=False),
+        sa.Column("value_key", sa.String(length=100), nullable=False),
+        sa.Column("formula", sa.String(length=16), nullable=False),
+        sa.Column("time_window", sa.String(length=16), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["environment"], ["environments.key"], name=op.f("fk_stripe_meters_environment_environments")
+        ),
+        sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_stripe_meters")),
+    )
+    op.create_table(
         "stripe_outbox",
         sa.Column("identifier", sa.String(length=100), nullable=False),
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("organization", sa.String(length=255), nullable=False),
         sa.Column("metric", sa.String(length=64), nullable=False),
         sa.Column("bucket", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("sink", sa.String(length=16), nullable=False),
         sa.Column("customer", sa.String(length=255), nullable=False),
         sa.Column("meter", sa.String(length=255), nullable=False),
         sa.Column("event_name", sa.String(length=100), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("unanswered", sa.Integer(), nullable=False),
-        sa.Column("first_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("unanswered_since", sa.BigInteger(), nullable=True),
         sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("claim", sa.String(length=32), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("settled_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_stripe_outbox_environment_environments")
         ),
@@ -236,9 +270,40 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("stripe_outbox", schema=None) as batch_op:
         batch_op.create_index(
+            "ix_stripe_outbox_due",
+            ["environment", "not_before"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.create_index(
+            "ix_stripe_outbox_queue",
+            ["environment", "customer", "meter", "bucket", "revision"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.create_index(
             "ix_stripe_outbox_slot", ["environment", "organization", "metric", "bucket"], unique=False
         )
-        batch_op.create_index("ix_stripe_outbox_state_not_before", ["state", "not_before"], unique=False)
+
+    op.create_table(
+        "stripe_subscriptions",
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("customer", sa.String(length=255), nullable=False),
+        sa.Column("organization", sa.String(length=255), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["environment"],
+            ["environments.key"],
+            name=op.f("fk_stripe_subscriptions_environment_environments"),
+        ),
+        sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_stripe_subscriptions")),
+    )
+    with op.batch_alter_table("stripe_subscriptions", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_stripe_subscriptions_environment_customer", ["environment", "customer"], unique=False
+        )
 
     op.create_table(
         "usage_buckets",
@@ -416,12 +481,27 @@ def downgrade() -> None:
 
     op.drop_table("usage_standings")
     op.drop_table("usage_buckets")
+    with op.batch_alter_table("stripe_subscriptions", schema=None) as batch_op:
+        batch_op.drop_index("ix_stripe_subscriptions_environment_customer")
+
+    op.drop_table("stripe_subscriptions")
     with op.batch_alter_table("stripe_outbox", schema=None) as batch_op:
-        batch_op.drop_index("ix_stripe_outbox_state_not_before")
         batch_op.drop_index("ix_stripe_outbox_slot")
+        batch_op.drop_index(
+            "ix_stripe_outbox_queue",
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.drop_index(
+            "ix_stripe_outbox_due",
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
 
     op.drop_table("stripe_outbox")
+    op.drop_table("stripe_meters")
     op.drop_table("stripe_links")
+    op.drop_table("stripe_forwarded")
     op.drop_table("stripe_events")
     with op.batch_alter_table("stripe_dirty", schema=None) as batch_op:
         batch_op.drop_index("ix_stripe_dirty_not_before")
