@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from flux_server.api import catalog, environments, operations, organizations, snapshot, stream, usage
+from flux_server.api import catalog, environments, operations, organizations, snapshot, stream, stripe, usage
 from flux_server.api.monitoring import Monitoring
 from flux_server.api.problems import PROBLEM_SCHEMA, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
@@ -25,6 +25,8 @@ from flux_server.errors import StartError
 from flux_server.jobs.runner import run_jobs
 from flux_server.migrations.upgrade import upgrade
 from flux_server.settings import Settings, prepare
+from flux_server.stripe.connector import Connector
+from flux_server.stripe.jobs import stripe_jobs
 
 __all__ = ["ENVIRONMENTS", "create_app", "open_database"]
 
@@ -52,11 +54,12 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.snapshot_turns = asyncio.Semaphore(_SNAPSHOTS_AT_ONCE)
     app.state.database = _database(settings)
     app.state.streams = Streams(app.state.database.bell)
+    app.state.stripe = Connector(app.state.database, settings, clock)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
-    for api in (environments, catalog, organizations, snapshot, stream, usage, operations):
+    for api in (environments, catalog, organizations, snapshot, stream, usage, stripe, operations):
         app.include_router(api.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
@@ -76,13 +79,15 @@ async def open_database(settings: Settings, clock: Callable[[], float]) -> Async
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database: Database = app.state.database
+    connector: Connector = app.state.stripe
     try:
         await _prepare_database(database, app.state.clock)
-        jobs = environment_jobs(database)
+        jobs = [*environment_jobs(database), *stripe_jobs(connector)]
         async with run_jobs(jobs, database.bell):
             yield
             app.state.streams.close()
     finally:
+        await connector.close()
         await database.close()
 
 

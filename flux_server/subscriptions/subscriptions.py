@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "KNOWN_STATUSES",
     "ItemState",
     "SubscriptionState",
+    "assign_subscriptions",
     "match_items",
     "read_subscriptions",
     "save_subscription",
@@ -112,6 +114,21 @@ async def read_subscriptions(
     ):
         items[item.subscription].append(_item(item))
     return tuple(_subscription(row, tuple(items[row.id])) for row in found)
+
+
+async def assign_subscriptions(
+    connection: AsyncConnection, environment: str, ids: Iterable[str], organization: str | None
+) -> set[str]:
+    """Say whose the subscriptions are; return the organizations whose records must be refreshed.
+
+    The organization must exist (`ensure_organization`); None: nobody knows whose they are.
+    """
+    await lock(connection, environment)
+    theirs = (subscriptions.c.environment == environment) & subscriptions.c.id.in_(list(ids))
+    found = await connection.execute(select(subscriptions.c.organization).where(theirs).distinct())
+    owners = {organization, *found.scalars()}
+    await connection.execute(update(subscriptions).where(theirs).values(organization=organization))
+    return {owner for owner in owners if owner is not None}
 
 
 async def match_items(connection: AsyncConnection, environment: str, plan: str) -> set[str]:

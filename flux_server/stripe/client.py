@@ -1,0 +1,179 @@
+"""Calls to Stripe: the one place that makes Stripe's client, and that knows its objects and exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+import stripe as stripe_lib
+
+from flux_server.stripe.errors import (
+    AbsentError,
+    CallError,
+    KeyRefusedError,
+    RefusedError,
+    TemporaryError,
+)
+from flux_server.stripe.shapes import (
+    StripeCheckout,
+    StripeCustomer,
+    StripeMeter,
+    StripeSubscription,
+    read_checkout,
+    read_customer,
+    read_meter,
+    read_subscription,
+)
+
+__all__ = ["PROBES", "StripeApi", "StripeClients"]
+
+stripe_lib.enable_telemetry = False
+
+_TIMEOUT = 20.0
+_PAGE: Final = 100
+
+# The request never left this machine.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class StripeClients:
+    """Makes clients for the keys of links; all share one pool of connections. Close it when done."""
+
+    def __init__(self, api_base: str | None) -> None:
+        base = (api_base or "").rstrip("/")
+        self._addresses: dict[str, str] = {"api": base, "meter_events": base} if base else {}
+        self._http = stripe_lib.HTTPXClient(timeout=_TIMEOUT)
+
+    def api(self, key: str) -> StripeApi:
+        """Return the calls that can be made with this key."""
+        client = stripe_lib.StripeClient(
+            key,
+            base_addresses=self._addresses,  # type: ignore[arg-type]  # a TypedDict, all of whose keys are optional
+            http_client=self._http,
+            max_network_retries=0,  # who calls decides about retries, and must know of each attempt
+        )
+        return StripeApi(client, key)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
+
+class StripeApi:
+    """What Flux asks of Stripe, answered with frozen values or a `CallError`; always of the library's API version."""
+
+    def __init__(self, client: stripe_lib.StripeClient, key: str) -> None:
+        self._v1 = client.v1
+        self._key = key
+
+    async def account(self) -> str:
+        """Return the id of the account that the key belongs to."""
+        with self._translated():
+            return (await self._v1.accounts.retrieve_current_async()).id
+
+    async def probe(self, resource: str) -> None:
+        """Read one object of the kind (a key of PROBES), to learn whether the key may."""
+        with self._translated():
+            await PROBES[resource](self._v1)
+
+    async def subscription(self, subscription: str) -> StripeSubscription:
+        """Return the subscription with all its items."""
+        with self._translated():
+            found = (await self._v1.subscriptions.retrieve_async(subscription)).to_dict(for_json=True)
+            more = await self._more_items(found) if found["items"].get("has_more") else []
+        return read_subscription(found, more)
+
+    async def _more_items(self, subscription: Mapping[str, Any]) -> list[dict[str, Any]]:
+        last = subscription["items"]["data"][-1]["id"]
+        page = await self._v1.subscription_items.list_async(
+            {"subscription": subscription["id"], "limit": _PAGE, "starting_after": last}
+        )
+        return [item.to_dict(for_json=True) async for item in page.auto_paging_iter()]
+
+    async def subscription_ids(self) -> AsyncIterator[str]:
+        """Iterate over the ids of all subscriptions, those that ended included."""
+        with self._translated():
+            page = await self._v1.subscriptions.list_async({"status": "all", "limit": _PAGE})
+            async for subscription in page.auto_paging_iter():
+                yield subscription.id
+
+    async def customer(self, customer: str) -> StripeCustomer:
+        """Return the customer."""
+        with self._translated():
+            found = await self._v1.customers.retrieve_async(customer)
+        return read_customer(found.to_dict(for_json=True))
+
+    async def checkout(self, session: str) -> StripeCheckout:
+        """Return the checkout session."""
+        with self._translated():
+            found = await self._v1.checkout.sessions.retrieve_async(session)
+        return read_checkout(found.to_dict(for_json=True))
+
+    async def meter(self, meter: str) -> StripeMeter:
+        """Return the meter."""
+        with self._translated():
+            found = await self._v1.billing.meters.retrieve_async(meter)
+        return read_meter(found.to_dict(for_json=True))
+
+    async def send_meter_event(
+        self,
+        event_name: str,
+        payload: Mapping[str, str],
+        *,
+        identifier: str,
+        timestamp: int,
+        attempt_key: str,
+    ) -> None:
+        """Report usage to a meter, once per identifier; the attempt's key must differ in each attempt."""
+        with self._translated():
+            await self._v1.billing.meter_events.create_async(
+                {
+                    "event_name": event_name,
+                    "payload": dict(payload),
+                    "identifier": identifier,
+                    "timestamp": timestamp,
+                },
+                {"idempotency_key": attempt_key},
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except stripe_lib.StripeError as error:
+            raise _call_error(error, self._key) from error
+
+
+PROBES: Final[dict[str, Callable[[Any], Awaitable[object]]]] = {
+    "subscriptions": lambda v1: v1.subscriptions.list_async({"limit": 1}),
+    "customers": lambda v1: v1.customers.list_async({"limit": 1}),
+    "prices": lambda v1: v1.prices.list_async({"limit": 1}),
+}
+"""What a key must be able to read, by the name of the permission."""
+
+
+def _call_error(error: stripe_lib.StripeError, key: str) -> CallError:
+    status = error.http_status
+    message = (error.user_message or type(error).__name__).replace(key, "[the key]")
+    if status is None:
+        # Stripe's text is a paragraph about support; what happened is in the cause.
+        cause = error.__cause__
+        return TemporaryError(
+            f"no answer from Stripe ({type(cause).__name__})", arrived=not isinstance(cause, _NOT_SENT)
+        )
+    if status in (401, 403):
+        return KeyRefusedError(message, status=status)
+    if status in (409, 429):
+        return TemporaryError(message, arrived=False, retry_after=_retry_after(error))
+    if status >= 500 or status < 400:  # below: a success whose body cannot be read
+        return TemporaryError(message, arrived=True, retry_after=_retry_after(error))
+    if status == 404 and isinstance(error, stripe_lib.InvalidRequestError):
+        return AbsentError(message)
+    return RefusedError(message, status=status)
+
+
+def _retry_after(error: stripe_lib.StripeError) -> float:
+    value = (error.headers or {}).get("retry-after", "")
+    return float(value) if value.isdigit() else 0.0

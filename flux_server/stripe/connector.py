@@ -1,0 +1,68 @@
+"""What every part of the connector works with: the database, the clock, Stripe's clients, the box of secrets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from flux_server.database import Database
+from flux_server.errors import NotFoundError
+from flux_server.settings import Settings
+from flux_server.stripe.client import StripeApi, StripeClients
+from flux_server.stripe.secrets import SecretBox
+from flux_server.stripe.tables import stripe_links
+
+__all__ = ["Connector", "NotLinkedError"]
+
+
+class NotLinkedError(NotFoundError):
+    """The environment has no link to Stripe."""
+
+    code = "stripe_not_linked"
+    title = "Not linked to Stripe"
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(
+            f"environment {environment!r} is not linked to Stripe; PUT /v1/stripe/link with an API key links it"
+        )
+
+
+class Connector:
+    """Holds what routes and jobs share. Close it when done.
+
+    `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], float],
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.clock = clock
+        self.chance = chance
+        self.clients = StripeClients(settings.stripe_api_base)
+        self.box = SecretBox(settings.secret_key.get_secret_value())
+
+    async def api(self, environment: str) -> StripeApi:
+        """Return the calls that the environment's link may make."""
+        async with self.database.read() as connection:
+            key = select(stripe_links.c.api_key).where(stripe_links.c.environment == environment)
+            sealed = (await connection.execute(key)).scalar_one_or_none()
+        if sealed is None:
+            raise NotLinkedError(environment)
+        return self.clients.api(self.box.open(sealed, environment=environment, column="api_key"))
+
+    def webhook_url(self, token: str) -> str:
+        """Return the address that Stripe sends the link's events to."""
+        return f"{self.settings.url}/v1/stripe/webhooks/{token}"
+
+    async def close(self) -> None:
+        """Close every connection to Stripe."""
+        await self.clients.close()

@@ -1,0 +1,161 @@
+"""Which organization a customer of Stripe is.
+
+An operator's explicit word comes first, then what the customer's metadata says, then the checkout session in
+which the customer was made. A customer of whom nothing says it leaves it to each subscription's own metadata.
+A subscription whose organization nobody knows yet is kept all the same, and provisions as soon as somebody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flux_middleware.errors import InvalidOrganizationError
+from flux_middleware.snapshot import require_organization
+from flux_server.database import insert
+from flux_server.environments.revisions import lock
+from flux_server.organizations.organizations import ensure_organization
+from flux_server.organizations.records import refresh_record
+from flux_server.stripe.dirty import mark
+from flux_server.stripe.events import ObjectRef
+from flux_server.stripe.planning import plan_again
+from flux_server.stripe.shapes import StripeCheckout, StripeCustomer
+from flux_server.stripe.tables import stripe_customers, stripe_links, stripe_subscriptions
+from flux_server.subscriptions.subscriptions import assign_subscriptions
+
+__all__ = [
+    "map_customer",
+    "mark_customers",
+    "named_organization",
+    "read_customer_row",
+    "save_checkout",
+    "save_customer",
+]
+
+
+async def map_customer(
+    connection: AsyncConnection, environment: str, customer: str, organization: str, now: float
+) -> None:
+    """Say that the customer is this organization, whatever Stripe says; its subscriptions provision at once."""
+    require_organization(organization)
+    await lock(connection, environment)
+    await _store(connection, environment, customer, organization=organization, source="explicit")
+    await _reassign(connection, environment, customer, now)
+
+
+async def save_customer(
+    connection: AsyncConnection, environment: str, customer: StripeCustomer, now: float
+) -> None:
+    """Store what Stripe says of the customer, and give its subscriptions to the organization it names."""
+    await lock(connection, environment)
+    before = await read_customer_row(connection, environment, customer.id)
+    values: dict[str, Any] = {"deleted": customer.deleted}
+    named = await named_organization(connection, environment, customer.metadata)
+    said_otherwise = before is not None and before.source in ("explicit", "checkout")
+    # A deleted customer's metadata is gone, not what it said.
+    if not customer.deleted and (named or not said_otherwise) and not _explicit(before):
+        values |= {"organization": named, "source": "metadata"}
+    await _store(connection, environment, customer.id, **values)
+    if customer.deleted:
+        await _mark_subscriptions(connection, environment, customer.id, now)
+    await _reassign(connection, environment, customer.id, now)
+
+
+async def save_checkout(
+    connection: AsyncConnection, environment: str, checkout: StripeCheckout, now: float
+) -> None:
+    """Bind the session's customer to the organization that the application named when it opened the session."""
+    await lock(connection, environment)
+    if checkout.customer is None or not _is_organization(checkout.client_reference):
+        return
+    before = await read_customer_row(connection, environment, checkout.customer)
+    if before is None or before.organization is None:
+        await _store(
+            connection,
+            environment,
+            checkout.customer,
+            organization=checkout.client_reference,
+            source="checkout",
+        )
+        # Its own metadata, if it has any, says more.
+        await mark(connection, environment, [ObjectRef("customer", checkout.customer)], now)
+    await _reassign(connection, environment, checkout.customer, now)
+
+
+async def mark_customers(connection: AsyncConnection, environment: str, now: float) -> None:
+    """Have every known customer read again."""
+    known = select(stripe_customers.c.customer).where(stripe_customers.c.environment == environment)
+    customers = (await connection.execute(known)).scalars()
+    await mark(connection, environment, (ObjectRef("customer", customer) for customer in customers), now)
+
+
+async def read_customer_row(connection: AsyncConnection, environment: str, customer: str) -> Row[Any] | None:
+    """Return what is known of the customer; None if it was never read."""
+    query = select(stripe_customers).where(
+        stripe_customers.c.environment == environment, stripe_customers.c.customer == customer
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+async def named_organization(
+    connection: AsyncConnection, environment: str, metadata: Mapping[str, str]
+) -> str | None:
+    """Return the organization that an object's metadata names, under the key that the link says."""
+    key = select(stripe_links.c.metadata_key).where(stripe_links.c.environment == environment)
+    named = metadata.get((await connection.execute(key)).scalar_one_or_none() or "")
+    return named if _is_organization(named) else None
+
+
+def _is_organization(name: object) -> bool:
+    try:
+        require_organization(name)
+    except InvalidOrganizationError:
+        return False
+    return True
+
+
+def _explicit(customer: Row[Any] | None) -> bool:
+    return customer is not None and customer.source == "explicit"
+
+
+async def _store(connection: AsyncConnection, environment: str, customer: str, **values: Any) -> None:
+    new = {"organization": None, "source": "metadata", "deleted": False} | values
+    await connection.execute(
+        insert(connection, stripe_customers)
+        .values(environment=environment, customer=customer, **new)
+        .on_conflict_do_update(index_elements=stripe_customers.primary_key, set_=values)
+    )
+
+
+async def _mark_subscriptions(
+    connection: AsyncConnection, environment: str, customer: str, now: float
+) -> None:
+    ids = [row.id for row in await _subscriptions(connection, environment, customer)]
+    await mark(connection, environment, (ObjectRef("subscription", name) for name in ids), now)
+
+
+async def _reassign(connection: AsyncConnection, environment: str, customer: str, now: float) -> None:
+    """Give each subscription of the customer to whom it belongs by all that is known now."""
+    known = await read_customer_row(connection, environment, customer)
+    owner = None if known is None else known.organization
+    theirs: dict[str | None, list[str]] = {}
+    for row in await _subscriptions(connection, environment, customer):
+        theirs.setdefault(owner or row.organization, []).append(row.id)
+    touched: set[str] = set()
+    for organization, ids in theirs.items():
+        if organization is not None:
+            await ensure_organization(connection, environment, organization, now=now)
+        touched |= await assign_subscriptions(connection, environment, ids, organization)
+    for organization in sorted(touched):
+        await refresh_record(connection, environment, organization, now)
+    await plan_again(connection, environment, touched)
+
+
+async def _subscriptions(connection: AsyncConnection, environment: str, customer: str) -> list[Row[Any]]:
+    query = select(stripe_subscriptions).where(
+        stripe_subscriptions.c.environment == environment, stripe_subscriptions.c.customer == customer
+    )
+    return list(await connection.execute(query))
