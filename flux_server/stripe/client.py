@@ -82,7 +82,8 @@ class StripeApi:
         """Return the subscription with all its items."""
         with self._translated():
             found = (await self._v1.subscriptions.retrieve_async(subscription)).to_dict(for_json=True)
-            more = await self._more_items(found) if found["items"].get("has_more") else []
+            paged = (found.get("items") or {}).get("has_more")
+            more = await self._more_items(found) if paged else []
         return read_subscription(found, more)
 
     async def _more_items(self, subscription: Mapping[str, Any]) -> list[dict[str, Any]]:

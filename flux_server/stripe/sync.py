@@ -29,7 +29,7 @@ from flux_server.stripe.customers import (
     save_customer,
 )
 from flux_server.stripe.dirty import Claim, any_due, claim_due, holds, mark, put_back, settle
-from flux_server.stripe.errors import AbsentError, KeyRefusedError
+from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter, unknown_meters
@@ -76,7 +76,8 @@ async def _sync(connector: Connector, claim: Claim) -> None:
                 environment=claim.environment,
                 object_type=claim.object.type,
                 object_id=claim.object.id,
-                exc_info=error,
+                reason=str(error),
+                exc_info=None if isinstance(error, CallError) else error,
             )
         await _put_back(connector, claim, error)
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from flux_middleware.errors import InvalidOrganizationError
+from flux_server.stripe.customers import map_customer
+from flux_server.stripe.link import set_link
+from tests.flux_server.stripe.conftest import World
+
+
+async def subscribe(world: World, *, customer: dict[str, str], own: dict[str, str] | None = None) -> None:
+    world.stripe.put_customer(metadata=customer)
+    world.stripe.put_subscription(metadata=own or {})
+    await world.mark(("subscription", "sub_1"))
+    await world.sync()
+
+
+async def map_to(world: World, organization: str) -> None:
+    async with world.database.write() as connection:
+        await map_customer(connection, "test", "cus_1", organization, world.clock())
+
+
+async def test_a_subscription_of_nobody_known_provisions_once_its_customer_is_mapped(world: World) -> None:
+    await subscribe(world, customer={})
+    called = world.stripe.calls.total()
+
+    await map_to(world, "acme")
+
+    assert await world.is_entitled("acme")
+    assert world.stripe.calls.total() == called
+
+
+async def test_an_explicit_mapping_outlives_what_the_metadata_says(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "globex"})
+
+    await map_to(world, "acme")
+    await world.mark(("customer", "cus_1"), ("subscription", "sub_1"))
+    await world.sync()
+
+    assert await world.is_entitled("acme")
+    assert not await world.is_entitled("globex")
+
+
+async def test_changed_metadata_moves_the_subscriptions(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "acme"})
+
+    world.stripe.put_customer(metadata={"organization_id": "globex"})
+    await world.mark(("customer", "cus_1"))
+    await world.sync()
+
+    assert not await world.is_entitled("acme")
+    assert await world.is_entitled("globex")
+
+
+async def test_a_subscription_may_name_its_organization_itself(world: World) -> None:
+    await subscribe(world, customer={}, own={"organization_id": "acme"})
+
+    assert await world.is_entitled("acme")
+
+
+async def test_the_customers_word_counts_more_than_the_subscriptions(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "acme"}, own={"organization_id": "globex"})
+
+    assert await world.is_entitled("acme")
+    assert not await world.is_entitled("globex")
+
+
+async def test_metadata_that_cannot_be_an_organization_names_nobody(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "x" * 300})
+
+    await map_to(world, "acme")
+
+    assert await world.is_entitled("acme")
+
+
+async def test_another_metadata_key_reads_customers_again(world: World) -> None:
+    await subscribe(world, customer={"tenant": "acme"})
+    assert not await world.is_entitled("acme")
+
+    await set_link(world.connector, "test", metadata_key="tenant")
+    await world.sync()
+
+    assert await world.is_entitled("acme")
+
+
+async def test_a_checkout_binds_its_customer_to_the_organization_it_was_opened_for(world: World) -> None:
+    await subscribe(world, customer={})
+    session = {"id": "cs_1", "customer": "cus_1", "subscription": "sub_1", "client_reference_id": "acme"}
+    world.stripe.put("/v1/checkout/sessions/cs_1", session)
+
+    await world.mark(("checkout.session", "cs_1"))
+    await world.sync()
+
+    assert await world.is_entitled("acme")
+
+
+async def test_an_impossible_organization_is_refused(world: World) -> None:
+    with pytest.raises(InvalidOrganizationError):
+        await map_to(world, "")
