@@ -35,7 +35,13 @@ _TIMEOUT = 20.0
 _PAGE: Final = 100
 
 # The request never left this machine.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+)
 
 
 class StripeClients:
@@ -44,7 +50,7 @@ class StripeClients:
     def __init__(self, api_base: str | None) -> None:
         base = (api_base or "").rstrip("/")
         self._addresses: dict[str, str] = {"api": base, "meter_events": base} if base else {}
-        self._http = stripe_lib.HTTPXClient(timeout=_TIMEOUT)
+        self._http = _HttpClient()
 
     def api(self, key: str) -> StripeApi:
         """Return the calls that can be made with this key."""
@@ -58,7 +64,29 @@ class StripeClients:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        await self._http.close_async()
+
+
+class _HttpClient(stripe_lib.HTTPClient):
+    """Sends one request, once. (Stripe's own adapter calls httpx in a way that httpx has deprecated.)"""
+
+    name = "httpx"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._connections = httpx.AsyncClient(timeout=_TIMEOUT)
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            answer = await self._connections.request(method, url, headers=headers, content=post_data)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise stripe_lib.APIConnectionError(str(error)) from error  # type: ignore[no-untyped-call]
+        return answer.content, answer.status_code, answer.headers
+
+    async def close_async(self) -> None:
+        await self._connections.aclose()
 
 
 class StripeApi:
@@ -159,7 +187,6 @@ def _call_error(error: stripe_lib.StripeError, key: str) -> CallError:
     status = error.http_status
     message = (error.user_message or type(error).__name__).replace(key, "[the key]")
     if status is None:
-        # Stripe's text is a paragraph about support; what happened is in the cause.
         cause = error.__cause__
         return TemporaryError(
             f"no answer from Stripe ({type(cause).__name__})", arrived=not isinstance(cause, _NOT_SENT)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from flux_middleware.entitlements import resolve
 from flux_middleware.snapshot import Feature, Grant, Metric, UsageBatch, UsageSlot
@@ -80,6 +80,28 @@ class World:
         assert receipt.errors == ()
 
 
+async def subscribe_metered(
+    world: World,
+    *,
+    meter: dict[str, Any] | None = None,
+    metadata: dict[str, str] | None = None,
+    **fields: Any,
+) -> None:
+    """Subscribe organization acme to plan pro, with an item metered by mtr_1."""
+    world.stripe.put_meter(**(meter or {}))
+    world.stripe.put_customer(metadata={"organization_id": "acme"} if metadata is None else metadata)
+    items = [
+        {"id": "si_seat", "price": {"id": "price_pro"}},
+        {
+            "id": "si_calls",
+            "price": {"id": "price_calls", "recurring": {"usage_type": "metered", "meter": "mtr_1"}},
+        },
+    ]
+    world.stripe.put_subscription(items={"object": "list", "data": items, "has_more": False}, **fields)
+    await world.mark(("subscription", "sub_1"))
+    await world.sync()
+
+
 @pytest.fixture(scope="session")
 def running_double() -> Iterator[StripeDouble]:
     with run_double() as double:
@@ -99,8 +121,8 @@ def stripe(running_double: StripeDouble) -> StripeDouble:
 async def connector(
     database: Database, stripe: StripeDouble, clock: FakeClock, tmp_path: Path
 ) -> AsyncIterator[Connector]:
-    settings = Settings(
-        data_dir=tmp_path, public_url="", secret_key=SecretStr("a test's"), stripe_api_base=stripe.url
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path, "secret_key": "a test's", "stripe_api_base": stripe.url}
     )
     connector = Connector(database, settings, clock, chance=lambda: 1.0)
     yield connector

@@ -1,4 +1,4 @@
-"""A Stripe that answers exactly what a test put there, and fails exactly when told to; for what the sandbox cannot do."""
+"""A Stripe that answers what a test put there, and fails when told to: for what the sandbox cannot do."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class StripeDouble:
 
     @contextmanager
     def held(self, path: str) -> Iterator[threading.Event]:
-        """Hold the answer of the next GET of `path`, read at its arrival, until the block ends; the event: it arrived."""
+        """Hold back the answer to the next call of `path` until the block ends; the event says that it is written."""
         arrived, go_on = threading.Event(), threading.Event()
         self.gates[path] = (arrived, go_on)
         try:
@@ -175,7 +175,7 @@ async def _until(event: threading.Event) -> None:
 
 
 async def _body(receive: Receive) -> str:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -26,7 +27,7 @@ METERED = {
 }
 
 
-async def subscribe(world: World, **fields: object) -> None:
+async def subscribe(world: World, **fields: Any) -> None:
     world.stripe.put_customer(metadata={"organization_id": "acme"})
     world.stripe.put_subscription(**fields)
     await world.mark(("subscription", "sub_1"))
@@ -232,7 +233,7 @@ async def test_a_missing_permission_for_meters_does_not_stop_subscriptions(world
     ],
 )
 async def test_what_changes_with_time_is_read_when_it_does(
-    world: World, fields: dict[str, object], expected: int | None
+    world: World, fields: dict[str, Any], expected: int | None
 ) -> None:
     await subscribe(world, **fields)
 
