@@ -71,7 +71,7 @@ class World:
         return entitlement is not None and entitlement.value is True
 
     async def use(
-        self, total: int, *, bucket: int, organization: str = "acme", source: str = "worker"
+        self, total: int, *, bucket: int, organization: str = "org-1", source: str = "worker"
     ) -> None:
         """Have a worker report what it counted in the bucket so far."""
         batch = UsageBatch(source, (UsageSlot(organization, "calls", bucket, total),))
@@ -82,23 +82,26 @@ class World:
 
 async def subscribe_metered(
     world: World,
+    number: int = 1,
     *,
     meter: dict[str, Any] | None = None,
     metadata: dict[str, str] | None = None,
     **fields: Any,
 ) -> None:
-    """Subscribe organization acme to plan pro, with an item metered by mtr_1."""
+    """Subscribe customer cus_N, which is organization org-N, to plan pro with an item metered by mtr_1."""
     world.stripe.put_meter(**(meter or {}))
-    world.stripe.put_customer(metadata={"organization_id": "acme"} if metadata is None else metadata)
+    named = {"organization_id": f"org-{number}"} if metadata is None else metadata
+    world.stripe.put_customer(f"cus_{number}", metadata=named)
     items = [
-        {"id": "si_seat", "price": {"id": "price_pro"}},
+        {"id": f"si_seat_{number}", "price": {"id": "price_pro"}},
         {
-            "id": "si_calls",
+            "id": f"si_calls_{number}",
             "price": {"id": "price_calls", "recurring": {"usage_type": "metered", "meter": "mtr_1"}},
         },
     ]
-    world.stripe.put_subscription(items={"object": "list", "data": items, "has_more": False}, **fields)
-    await world.mark(("subscription", "sub_1"))
+    plain = {"customer": f"cus_{number}", "items": {"object": "list", "data": items, "has_more": False}}
+    world.stripe.put_subscription(f"sub_{number}", **plain | fields)
+    await world.mark(("subscription", f"sub_{number}"))
     await world.sync()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
@@ -58,6 +58,7 @@ class StripeDouble:
         self.calls: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         self.failures: dict[str, list[Answer | str]] = {}
+        self.awaited: dict[str, tuple[int, threading.Event]] = {}
         self.gates: dict[str, tuple[threading.Event, threading.Event]] = {}
         self._saved: dict[str, Answer] = {}
         self.put("/v1/account", {"id": "acct_1", "object": "account"})
@@ -99,6 +100,13 @@ class StripeDouble:
         finally:
             go_on.set()
 
+    def wait_for_calls(self, path: str, count: int, unless: Callable[[], bool]) -> None:
+        """Wait until the path was called so many times more, unless that is not going to happen."""
+        reached = threading.Event()
+        self.awaited[path] = (self.calls[path] + count, reached)
+        while not reached.wait(0.05) and not unless():
+            pass
+
     def metered(self, customer: str = "cus_1") -> int:
         """Return what the meters have counted for the customer."""
         return sum(
@@ -112,6 +120,9 @@ class StripeDouble:
             return
         path = scope["path"]
         self.calls[path] += 1
+        count, reached = self.awaited.get(path, (0, threading.Event()))
+        if self.calls[path] >= count:
+            reached.set()
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.headers.append(headers)
         form = dict(parse_qsl(await _body(receive)))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import Row, select
@@ -23,7 +25,7 @@ LIMITED: Answer = (429, {"error": {"message": "slow down"}})
 
 @pytest.fixture
 async def metered(world: World) -> World:
-    """Organization acme is metered since yesterday, and has used 90."""
+    """Organization org-1 is metered since yesterday, and has used 90."""
     await subscribe_metered(world, start_date=NOON - 86_400)
     await world.use(90, bucket=NOON)
     return world
@@ -246,4 +248,38 @@ async def test_thousands_of_events_add_up_whatever_fails(world: World) -> None:
     await forward_until_settled(world)
 
     assert world.stripe.metered() == 10_000
+    assert {row.state for row in await rows(world)} == {"sent"}
+
+
+def start_sender(world: World, url: str) -> subprocess.Popen[bytes]:
+    now = str(int(world.clock()))
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.flux_server.stripe.sender", url, world.stripe.url, now]
+    )
+
+
+async def test_senders_killed_again_and_again_bill_exactly(world: World, database_url: str) -> None:
+    chance = random.Random(40)
+    used = {}
+    for number in range(30):
+        await subscribe_metered(world, number, start_date=NOON - 86_400)
+        used[f"cus_{number}"] = 3 * (number + 1)
+        for hour in range(3):
+            await world.use(number + 1, bucket=NOON - hour * 3600, organization=f"org-{number}")
+    failures: list[Answer | str] = ["lost", "saved-500", LIMITED]
+    world.stripe.fail(METER_EVENTS, *chance.choices(failures, k=20))
+
+    for _ in range(4):
+        with start_sender(world, database_url) as sender:
+            await asyncio.to_thread(
+                world.stripe.wait_for_calls,
+                METER_EVENTS,
+                chance.randint(1, 40),
+                unless=lambda: sender.poll() is not None,
+            )
+            sender.kill()
+        world.clock.now += LEASE + 1
+    await forward_until_settled(world)
+
+    assert {customer: world.stripe.metered(customer) for customer in used} == used
     assert {row.state for row in await rows(world)} == {"sent"}

@@ -92,7 +92,7 @@ async def test_usage_from_before_the_subscription_is_never_billed(world: World) 
 
 async def test_usage_that_came_before_the_news_of_its_subscription_is_billed(world: World) -> None:
     async with world.database.write() as connection:
-        await ensure_organization(connection, "test", "acme", now=NOON)
+        await ensure_organization(connection, "test", "org-1", now=NOON)
     await world.use(7, bucket=NOON)
     assert await plan(world) == []
 
@@ -149,6 +149,6 @@ async def test_usage_waits_for_its_customer_to_be_mapped(world: World) -> None:
     assert await plan(world) == []
 
     async with world.database.write() as connection:
-        await map_customer(connection, "test", "cus_1", "acme", NOON)
+        await map_customer(connection, "test", "cus_1", "org-1", NOON)
 
     assert [row.customer for row in await plan(world)] == ["cus_1"]
