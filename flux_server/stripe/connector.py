@@ -5,16 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import structlog
 from sqlalchemy import select
 
 from flux_server.database import Database
 from flux_server.errors import NotFoundError
 from flux_server.settings import Settings
 from flux_server.stripe.client import StripeApi, StripeClients
+from flux_server.stripe.errors import TemporaryError
 from flux_server.stripe.secrets import SecretBox
 from flux_server.stripe.tables import stripe_links
 
 __all__ = ["Connector", "NotLinkedError"]
+
+_log = structlog.get_logger("flux.stripe")
 
 
 class NotLinkedError(NotFoundError):
@@ -49,6 +53,7 @@ class Connector:
         self.chance = chance
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())
+        self._silent: set[str] = set()
 
     async def api(self, environment: str) -> StripeApi:
         """Return the calls that the environment's link may make."""
@@ -58,6 +63,19 @@ class Connector:
         if sealed is None:
             raise NotLinkedError(environment)
         return self.clients.api(self.box.open(sealed, environment=environment, column="api_key"))
+
+    def note_answer(self, environment: str, failure: TemporaryError | None) -> None:
+        """Log when Stripe stops answering for an environment, and when it answers again; not each time."""
+        if failure is not None and environment not in self._silent:
+            self._silent.add(environment)
+            _log.warning(
+                "Stripe does not answer, everything will be tried again",
+                environment=environment,
+                reason=str(failure),
+            )
+        elif failure is None and environment in self._silent:
+            self._silent.discard(environment)
+            _log.info("Stripe answers again", environment=environment)
 
     def webhook_url(self, token: str) -> str:
         """Return the address that Stripe sends the link's events to."""

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
-from flux_server.stripe.errors import CallError, KeyRefusedError
+from flux_server.stripe.errors import CallError, KeyRefusedError, TemporaryError
 from flux_server.stripe.link import pause_forwarding, pause_link
 from flux_server.stripe.outbox import Delivery, claim_deliveries, due_environments, record_outcome
 from flux_server.stripe.outcomes import Outcome, Verdict, judge
@@ -87,6 +87,7 @@ async def _send(connector: Connector, environment: str) -> list[Verdict]:
         return []
     api = await connector.api(environment)
     errors = await asyncio.gather(*(_attempt(api, delivery) for delivery in deliveries))
+    _note_answers(connector, environment, errors)
     outcomes = [
         judge(error, unanswered_before=delivery.unanswered_since is not None)
         for delivery, error in zip(deliveries, errors, strict=True)
@@ -102,6 +103,11 @@ async def _attempt(api: StripeApi, delivery: Delivery) -> CallError | None:
     except CallError as error:
         return error
     return None
+
+
+def _note_answers(connector: Connector, environment: str, errors: Sequence[CallError | None]) -> None:
+    silent = [error for error in errors if isinstance(error, TemporaryError)]
+    connector.note_answer(environment, silent[0] if len(silent) == len(errors) else None)
 
 
 async def _record(connector: Connector, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +23,7 @@ from flux_server.stripe.tables import stripe_links, stripe_outbox
 __all__ = ["Delivery", "claim_deliveries", "count_outbox", "due_environments", "record_outcome"]
 
 _columns = stripe_outbox.c
+_log = structlog.get_logger("flux.stripe")
 _STATES = {Verdict.SENT: "sent", Verdict.AMBIGUOUS: "ambiguous", Verdict.DEAD: "dead"}
 
 
@@ -115,7 +117,7 @@ async def count_outbox(connection: AsyncConnection, environment: str) -> dict[st
 
 async def _give_up_doubtful(connection: AsyncConnection, environment: str, now: float) -> None:
     """Take out what Stripe may have counted longer ago than it remembers identifiers."""
-    await connection.execute(
+    doubtful = await connection.execute(
         update(stripe_outbox)
         .where(
             _columns.environment == environment,
@@ -125,6 +127,8 @@ async def _give_up_doubtful(connection: AsyncConnection, environment: str, now: 
         )
         .values(state="ambiguous", settled_at=int(now))
     )
+    if doubtful.rowcount:
+        _log.error("usage may not have been billed", environment=environment, rows=doubtful.rowcount)
 
 
 def _sending() -> Any:

@@ -29,7 +29,7 @@ from flux_server.stripe.customers import (
     save_customer,
 )
 from flux_server.stripe.dirty import Claim, any_due, claim_due, holds, mark, put_back, settle
-from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError
+from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError, TemporaryError
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter, unknown_meters
@@ -68,6 +68,9 @@ async def _sync(connector: Connector, claim: Claim) -> None:
         await _read_and_save(connector, claim)
     except KeyRefusedError as error:
         await _on_refused_key(connector, claim, error)
+    except TemporaryError as error:
+        connector.note_answer(claim.environment, error)
+        await _put_back(connector, claim, error)
     except Exception as error:
         # An object's boundary: whatever is wrong with it, the others go on, and its mark stays.
         if claim.attempts == 1:
@@ -89,6 +92,7 @@ async def _read_and_save(connector: Connector, claim: Claim) -> None:
         found = await reader.fetch(api, claim.object.id)
     except AbsentError:
         found = None
+    connector.note_answer(claim.environment, None)
     now = connector.clock()
     async with connector.database.write() as connection:
         await lock(connection, claim.environment)
