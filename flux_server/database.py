@@ -6,19 +6,21 @@ Tables are declared next to the concept that owns them, on the `metadata` of thi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import MetaData, Table, event
+import msgspec
+from sqlalchemy import JSON, MetaData, String, Subquery, Table, cast, event, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeEngine
 
 from flux_server.bell import Bell
 
-__all__ = ["Database", "announce", "insert", "metadata"]
+__all__ = ["Database", "announce", "insert", "metadata", "rows"]
 
 metadata = MetaData(
     naming_convention={
@@ -96,6 +98,24 @@ def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgre
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
     return postgresql.insert(table)
+
+
+def rows(
+    connection: AsyncConnection, columns: Mapping[str, TypeEngine[Any]], data: Sequence[Sequence[object]]
+) -> Subquery:
+    """Return `data` as a table to join with or to insert from: one parameter, however many rows there are."""
+    json = msgspec.json.encode(data).decode()
+    if connection.dialect.name == "sqlite":
+        element = func.json_each(json).table_valued("value").c.value
+        values = [
+            func.json_extract(element, f"$[{place}]", type_=kind)
+            for place, kind in enumerate(columns.values())
+        ]
+    else:
+        element = func.json_array_elements(cast(literal(json, String()), JSON)).column_valued("element")
+        values = [cast(element.op("->>")(place), kind) for place, kind in enumerate(columns.values())]
+    named = [value.label(name) for name, value in zip(columns, values, strict=True)]
+    return select(*named).subquery("rows")
 
 
 def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ARG001  the event passes both
