@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,22 @@ from tests.flux_server.stripe.double import StripeDouble, run_double
 
 KEY = "rk_test_4eC39HqLyjWDarjtT1zdp7dc"
 SECRET = "whsec_testtesttesttest"
+
+
+class WallClock(FakeClock):
+    """The time, for tests in which others sign with it."""
+
+    def __call__(self) -> float:
+        return time.time()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    """Wait for something that happens in another thread or process."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        pause.wait(0.02)
 
 
 class World:

@@ -11,9 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,8 @@ import stripe as stripe_lib
 
 from flux_server.settings import Settings
 from flux_server.stripe.tables import stripe_events
-from tests.flux_server.running import FakeClock, RunningServer, run_server
+from tests.flux_server.running import RunningServer, run_server
+from tests.flux_server.stripe.conftest import WallClock, wait_until
 
 API_KEY = "sk_test_12345"
 SECRET = "whsec_localtest"
@@ -31,13 +30,6 @@ CARD = {
     "type": "card",
     "card": {"number": "4242424242424242", "exp_month": 12, "exp_year": 2099, "cvc": "123"},
 }
-
-
-class WallClock(FakeClock):
-    """The time: localstripe signs with it."""
-
-    def __call__(self) -> float:
-        return time.time()
 
 
 class Story:
@@ -114,14 +106,6 @@ class Story:
         body = next(body for seen, body, _ in self.webhooks() if seen == kind)
         signature = stripe_lib.WebhookSignature.generate_signature_header(body.decode(), SECRET)
         httpx.post(self.webhook_url, content=body, headers={"Stripe-Signature": signature}).raise_for_status()
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 15
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        pause.wait(0.05)
 
 
 @pytest.fixture(scope="module")
