@@ -1,0 +1,126 @@
+"""The one account, in test mode, and the actions by which it changes: each change leaves an event."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flux_sandbox import API_VERSION
+from flux_sandbox.agenda import Agenda
+from flux_sandbox.clock import Clock
+from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.meter_log import MeterLog
+from flux_sandbox.rendering import difference, render
+
+__all__ = ["Account", "Action", "Origin"]
+
+
+@dataclass(slots=True)
+class Account:
+    """All there is: objects, recorded usage, what is due when, and who hears of events."""
+
+    clock: Clock
+    token: Callable[[int], str] = secrets.token_hex
+    ledger: Ledger = field(default_factory=Ledger)
+    agenda: Agenda = field(default_factory=Agenda)
+    meter_log: MeterLog = field(default_factory=MeterLog)
+    on_event: Callable[[Document], None] = lambda event: None
+
+    def new_id(self, prefix: str) -> str:
+        """Make an id such as Stripe's."""
+        return f"{prefix}_{self.token(12)}"
+
+    def listeners(self, event_type: str) -> list[Document]:
+        """Return the webhook endpoints that want events of this type."""
+        return [
+            endpoint
+            for endpoint in self.ledger.newest_first("webhook_endpoint")
+            if endpoint["status"] == "enabled" and {"*", event_type} & set(endpoint["enabled_events"])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The request that an event comes from; of what time does by itself there is none."""
+
+    request: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What one request, or the passing of time, does to the account at one moment.
+
+    Nothing waits between its first look and its last change, so actions never overlap; but a change is not undone:
+    an action that refuses must do so before its first.
+    """
+
+    account: Account
+    now: int
+    origin: Origin = Origin()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account's objects."""
+        return self.account.ledger
+
+    def create(self, document: Document, event: str) -> Document:
+        """Add an object."""
+        self._put(document)
+        self.record(event, render(self.ledger, document))
+        return document
+
+    def update(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
+        """Change an object; what is no change makes no event."""
+        if all(document.get(name) == value for name, value in changes.items()):
+            return document
+        updated = {**document, **changes}
+        if "updated" in document:
+            updated["updated"] = self.now
+        before = render(self.ledger, document)
+        self._put(updated)
+        after = render(self.ledger, updated)
+        self.record(event, after, previous=difference(before, after))
+        return updated
+
+    def close(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
+        """Change an object for the last time: the event tells its end, not what differs."""
+        closed = {**document, **changes}
+        self._put(closed)
+        self.record(event, render(self.ledger, closed))
+        return closed
+
+    def delete(self, document: Document, event: str, *, tombstone: bool = False) -> Document:
+        """Remove an object; of some kinds Stripe goes on to tell that it was deleted."""
+        last = render(self.ledger, document)
+        grave = {"id": document["id"], "object": document["object"], "deleted": True}
+        if tombstone:
+            self.ledger.put(grave)
+        else:
+            self.ledger.remove(document["object"], document["id"])
+        self.record(event, last)
+        return grave
+
+    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> None:
+        """Add an event that shows an object as it is now."""
+        data = {"object": shown} if previous is None else {"object": shown, "previous_attributes": previous}
+        document = {
+            "id": self.account.new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": self.now,
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": len(self.account.listeners(event)),
+            "request": {"id": self.origin.request, "idempotency_key": self.origin.idempotency_key},
+            "type": event,
+        }
+        self.ledger.put(document)
+        self.account.on_event(document)
+
+    def _put(self, document: Document) -> None:
+        self.ledger.put(document)
+        if document["object"] == "subscription":
+            self.account.agenda.note(document)

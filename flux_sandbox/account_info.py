@@ -1,0 +1,33 @@
+"""The account itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flux_sandbox.ledger import Document
+from flux_sandbox.parameters import shape
+from flux_sandbox.route import Call, Route
+
+__all__ = ["ACCOUNT_ID", "ROUTES"]
+
+ACCOUNT_ID: Final = "acct_fluxsandbox"
+
+
+def _retrieve(_: Call) -> Document:
+    return {
+        "id": ACCOUNT_ID,
+        "object": "account",
+        "business_profile": {"name": "flux-sandbox"},
+        "charges_enabled": True,
+        "country": "DE",
+        "default_currency": "eur",
+        "details_submitted": True,
+        "email": "sandbox@example.com",
+        "metadata": {},
+        "payouts_enabled": True,
+        "settings": {"dashboard": {"display_name": "flux-sandbox", "timezone": "Etc/UTC"}},
+        "type": "standard",
+    }
+
+
+ROUTES: Final = (Route("GET", "/v1/account", _retrieve, shape()),)

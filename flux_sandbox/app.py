@@ -1,0 +1,126 @@
+"""The sandbox as an ASGI application: Stripe's API, a page to look at and click, and what tests ask about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+
+from flux_sandbox import (
+    account_info,
+    control,
+    customers,
+    events,
+    meter_events,
+    meters,
+    page,
+    prices,
+    products,
+    subscription_items,
+    subscriptions,
+    webhook_endpoints,
+)
+from flux_sandbox.account import Account
+from flux_sandbox.api import Api, Hold, Request, no_hold
+from flux_sandbox.clock import Clock
+from flux_sandbox.deliveries import RETRY_DELAYS, Deliveries
+from flux_sandbox.idempotency import Answer
+from flux_sandbox.renewals import settle
+from flux_sandbox.route import Route
+from flux_sandbox.sandbox import Sandbox
+
+__all__ = ["ROUTES", "create_app"]
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *account_info.ROUTES,
+    *customers.ROUTES,
+    *events.ROUTES,
+    *meter_events.ROUTES,
+    *meters.ROUTES,
+    *prices.ROUTES,
+    *products.ROUTES,
+    *subscription_items.ROUTES,
+    *subscriptions.ROUTES,
+    *webhook_endpoints.ROUTES,
+)
+"""Everything of Stripe's API that there is."""
+
+_TICK = 0.5
+
+_Endpoint = Callable[[HttpRequest], Awaitable[Response]]
+
+
+def create_app(
+    *,
+    clock: Callable[[], float] = time.time,
+    hold: Hold = no_hold,
+    retry_delays: tuple[float, ...] = RETRY_DELAYS,
+) -> Starlette:
+    """Make a sandbox with an empty account.
+
+    Args:
+        clock: what it takes for the wall's time; `POST /_sandbox/clock` turns the account's time on from there.
+        hold: awaited for each API request about to be carried out; it may wait, or raise a StripeError.
+        retry_delays: seconds before each further attempt to deliver a webhook.
+    """
+    account = Account(Clock(clock))
+    sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
+    account.on_event = sandbox.deliveries.send
+    unknown = _endpoint(sandbox.api, None)
+    app = Starlette(
+        routes=[
+            *control.ROUTES,
+            *page.ROUTES,
+            *(HttpRoute(one.path, _endpoint(sandbox.api, one), methods=[one.method]) for one in ROUTES),
+        ],
+        exception_handlers={
+            404: lambda request, _: unknown(request),
+            405: lambda request, _: unknown(request),
+        },
+        lifespan=_lifespan,
+    )
+    app.state.sandbox = sandbox
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    sandbox: Sandbox = app.state.sandbox
+    async with sandbox.deliveries.running():
+        passing = asyncio.create_task(_let_time_pass(sandbox.account))
+        try:
+            yield
+        finally:
+            passing.cancel()
+
+
+async def _let_time_pass(account: Account) -> None:
+    """Let what is due happen although nobody asks."""
+    while True:
+        settle(account)
+        await asyncio.sleep(_TICK)
+
+
+def _endpoint(api: Api, route: Route | None) -> _Endpoint:
+    async def endpoint(http: HttpRequest) -> Response:
+        request = Request(
+            method=http.method,
+            path=http.url.path,
+            headers=http.headers,
+            query=http.url.query.encode(),
+            body=await http.body() if route is not None else b"",
+        )
+        return _response(await api.answer(route, request, http.path_params.get("id", "")))
+
+    return endpoint
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, headers=dict(answer.headers))

@@ -1,0 +1,53 @@
+"""The `flux-sandbox` command."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from flux_sandbox.app import create_app
+from flux_sandbox.keys import KEY_FORMS
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does: on the first line, for programs that started it."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
+            typer.echo(f"flux-sandbox listening on http://{host}:{port}")
+            typer.echo(
+                f"Any key of the form {KEY_FORMS} is taken. State is kept in memory only. Ctrl-C ends it."
+            )
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8420,
+) -> None:
+    """Run a Stripe offline: point Stripe's client at the address that is printed."""
+    config = uvicorn.Config(
+        create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2
+    )
+    server = _Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises the signal again once it has stopped; with this handler that ends nothing, and the exit is clean.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)

@@ -1,0 +1,128 @@
+"""Customers: who buys. A deleted one stays known as deleted, and its subscriptions end with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flux_sandbox.errors import MissingError
+from flux_sandbox.ledger import Document
+from flux_sandbox.lists import in_range, page
+from flux_sandbox.parameters import (
+    LIST,
+    METADATA,
+    RANGE,
+    Clearable,
+    Fields,
+    ListOf,
+    Shape,
+    Text,
+    Unsimulated,
+    Whole,
+    shape,
+)
+from flux_sandbox.route import Call, Route, merge_metadata
+from flux_sandbox.subscriptions import cancel, subscriptions_of
+
+__all__ = ["ROUTES"]
+
+_ADDRESS: Final = Shape(
+    dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"), Clearable(Text()))
+)
+_FIELDS: Final[Fields] = {
+    "address": Clearable(_ADDRESS),
+    "balance": Whole(minimum=-(2**53)),
+    "business_name": Clearable(Text(max_length=150)),
+    "description": Clearable(Text()),
+    "email": Clearable(Text(max_length=512)),
+    "individual_name": Clearable(Text(max_length=150)),
+    "name": Clearable(Text(max_length=256)),
+    "phone": Clearable(Text(max_length=20)),
+    "preferred_locales": ListOf(Text()),
+    "shipping": Clearable(Shape({"address": _ADDRESS, "name": Text(), "phone": Text()}, ("address", "name"))),
+    "tax_exempt": Clearable(Text(choices=("exempt", "none", "reverse"))),
+}
+_UNSIMULATED: Final = (
+    "cash_balance",
+    "invoice_prefix",
+    "invoice_settings",
+    "next_invoice_sequence",
+    "payment_method",
+    "source",
+    "tax",
+    "tax_id_data",
+    "test_clock",
+)
+
+
+def _create(call: Call) -> Document:
+    document = {
+        "id": call.action.account.new_id("cus"),
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": call.now,
+        "currency": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": None,
+        "discount": None,
+        "email": None,
+        "invoice_settings": {"custom_fields": None, "default_payment_method": None, "footer": None},
+        "livemode": False,
+        "name": None,
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+        **{name: value for name, value in call.params.items() if name in _FIELDS and value is not None},
+        "metadata": merge_metadata({}, call.params),
+    }
+    return call.action.create(document, "customer.created")
+
+
+def _retrieve(call: Call) -> Document:
+    found = call.ledger.find("customer", call.target)  # a deleted one is answered too, as deleted
+    if found is None:
+        raise MissingError("customer", call.target)
+    return found
+
+
+def _update(call: Call) -> Document:
+    customer = call.ledger.require("customer", call.target)
+    changes = {name: value for name, value in call.params.items() if name in _FIELDS}
+    changes["metadata"] = merge_metadata(customer["metadata"], call.params)
+    return call.action.update(customer, changes, "customer.updated")
+
+
+def _delete(call: Call) -> Document:
+    customer = call.ledger.require("customer", call.target)
+    for subscription in subscriptions_of(call.ledger, customer["id"]):
+        if subscription["ended_at"] is None:
+            cancel(call.action, subscription)
+    return call.action.delete(customer, "customer.deleted", tombstone=True)
+
+
+def _list(call: Call) -> Document:
+    params = call.params
+    found = (
+        customer
+        for customer in call.ledger.newest_first("customer")
+        if customer["email"] == params.get("email", customer["email"])
+        and in_range(customer["created"], params.get("created"))
+    )
+    return page("/v1/customers", found, params)
+
+
+_WRITABLE: Final[Fields] = {
+    **_FIELDS,
+    "metadata": METADATA,
+    **dict.fromkeys(_UNSIMULATED, Unsimulated()),
+}
+ROUTES: Final = (
+    Route("POST", "/v1/customers", _create, shape(_WRITABLE)),
+    Route("GET", "/v1/customers", _list, shape({**LIST, "created": RANGE, "email": Text()})),
+    Route("GET", "/v1/customers/{id}", _retrieve, shape()),
+    Route("POST", "/v1/customers/{id}", _update, shape(_WRITABLE)),
+    Route("DELETE", "/v1/customers/{id}", _delete, shape()),
+)

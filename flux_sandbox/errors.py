@@ -1,0 +1,155 @@
+"""What Stripe answers when it refuses.
+
+    StripeError
+    ├── RefusedError            400  understood, but the account's state forbids it
+    ├── InvalidParametersError  400  *  parameters that Stripe would not take
+    ├── MissingError            404  no such object (400 where a parameter names it)
+    ├── UnknownPathError        404  *  no such method and path
+    ├── UnauthorizedError       401  *  no test key
+    ├── IdempotencyError        400  *  an idempotency key used for something else before
+    ├── KeyInUseError           409  an idempotency key whose first request is still running
+    └── CrashedError            500  the sandbox itself failed
+
+Those with a star are faults of the caller's code, whatever the account's state: they are kept as violations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+__all__ = [
+    "CrashedError",
+    "IdempotencyError",
+    "InvalidParametersError",
+    "KeyInUseError",
+    "MissingError",
+    "Problem",
+    "RefusedError",
+    "StripeError",
+    "UnauthorizedError",
+    "UnknownPathError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one parameter."""
+
+    param: str
+    code: str
+    message: str
+
+
+class StripeError(Exception):
+    """A refusal in Stripe's words."""
+
+    status: int = 400
+    type: ClassVar[str] = "invalid_request_error"
+    violation: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Everything that is wrong with the request; Stripe's answer tells the first only."""
+        return [Problem(self.param or "", self.code or self.type, self.message)]
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer's JSON; a member without a value is left out, as Stripe does."""
+        members = {"code": self.code, "message": self.message, "param": self.param, "type": self.type}
+        return {"error": {name: value for name, value in members.items() if value is not None}}
+
+
+class RefusedError(StripeError):
+    """The request is well formed, but what it asks for cannot be done."""
+
+
+class InvalidParametersError(StripeError):
+    """Parameters are unknown, missing or not of the kind that Stripe takes."""
+
+    violation = True
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(first.message, code=first.code, param=first.param or None)
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        return self._problems
+
+
+class MissingError(StripeError):
+    """There is no such object."""
+
+    def __init__(self, kind: str, id_: str, *, param: str | None = None) -> None:
+        name = kind.rpartition(".")[2]
+        super().__init__(f"No such {name}: '{id_}'", code="resource_missing", param=param or "id")
+        # Stripe tells an object that is not at the path (404) from one that a parameter names (400).
+        self.status = 404 if param is None else 400
+
+
+class UnknownPathError(StripeError):
+    """Stripe, or this much of it, has no such method and path."""
+
+    status = 404
+    violation = True
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(
+            f"Unrecognized request URL ({method}: {path}). See docs/sandbox.md for what there is."
+        )
+
+
+class UnauthorizedError(StripeError):
+    """The request carries no key for test mode."""
+
+    status = 401
+    violation = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": 'Basic realm="flux-sandbox"'})
+
+
+class IdempotencyError(StripeError):
+    """An idempotency key comes again with another request than its first."""
+
+    type = "idempotency_error"
+    violation = True
+
+
+class KeyInUseError(StripeError):
+    """The first request with this idempotency key has no answer yet."""
+
+    status = 409
+    type = "idempotency_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is currently another in-progress request using this Idempotency Key. Please try again later.",
+            code="idempotency_key_in_use",
+        )
+
+
+class CrashedError(StripeError):
+    """The sandbox failed; its log says why."""
+
+    status = 500
+    type = "api_error"
+
+    def __init__(self) -> None:
+        super().__init__("An unknown error occurred. The log of flux-sandbox says which.")

@@ -1,0 +1,51 @@
+"""A method and path, the parameters it takes, and the function that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flux_sandbox.account import Action
+from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.parameters import Params, Shape
+
+__all__ = ["Call", "Route", "merge_metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, understood: what it asks for, and the action by which it may do so."""
+
+    action: Action
+    params: Params
+    target: str = ""
+    """The id in the path, if the path has one."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account's objects."""
+        return self.action.ledger
+
+    @property
+    def now(self) -> int:
+        """The account's time."""
+        return self.action.now
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of the API. The answer is a stored document; it is rendered on its way out."""
+
+    method: str
+    path: str
+    answer: Callable[[Call], Document]
+    parameters: Shape
+
+
+def merge_metadata(present: dict[str, str], params: Params) -> dict[str, str]:
+    """Return metadata after a request: names are merged, empty values remove names, an empty text removes all."""
+    if "metadata" not in params:
+        return present
+    given: dict[str, Any] | None = params["metadata"]
+    return {} if given is None else {k: v for k, v in {**present, **given}.items() if v}

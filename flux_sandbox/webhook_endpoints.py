@@ -1,0 +1,104 @@
+"""Webhook endpoints: who is told of events. The signing secret is shown once, in the answer that creates one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flux_sandbox import API_VERSION
+from flux_sandbox.errors import RefusedError
+from flux_sandbox.event_types import EVENT_TYPES
+from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.lists import page
+from flux_sandbox.parameters import LIST, METADATA, Clearable, Fields, Flag, ListOf, Text, Unsimulated, shape
+from flux_sandbox.route import Call, Route, merge_metadata
+
+__all__ = ["ROUTES", "signing_secret"]
+
+
+def signing_secret(ledger: Ledger, endpoint: str) -> str:
+    """Return the secret that an endpoint's webhooks are signed with."""
+    return str(ledger.require(_SECRET, endpoint)["secret"])
+
+
+_SECRET: Final = "webhook_endpoint_secret"  # noqa: S105  # the kind of document, not a secret
+
+
+def _create(call: Call) -> Document:
+    params = call.params
+    endpoint = {
+        "id": call.action.account.new_id("we"),
+        "object": "webhook_endpoint",
+        "api_version": params.get("api_version"),
+        "application": None,
+        "created": call.now,
+        "description": params.get("description"),
+        "enabled_events": params["enabled_events"],
+        "livemode": False,
+        "metadata": merge_metadata({}, params),
+        "status": "enabled",
+        "url": _checked_url(params["url"]),
+    }
+    secret = f"whsec_{call.action.account.token(16)}"
+    call.ledger.put(endpoint)
+    call.ledger.put({"id": endpoint["id"], "object": _SECRET, "secret": secret})
+    return {**endpoint, "secret": secret}
+
+
+def _checked_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        message = "Invalid URL: An explicit scheme (such as https) must be provided."
+        raise RefusedError(message, code="url_invalid", param="url")
+    return url
+
+
+def _retrieve(call: Call) -> Document:
+    return call.ledger.require("webhook_endpoint", call.target)
+
+
+def _update(call: Call) -> Document:
+    endpoint, params = _retrieve(call), call.params
+    plain = ("description", "enabled_events", "url")
+    changes = {name: params[name] for name in plain if name in params}
+    if "url" in changes:
+        _checked_url(changes["url"])
+    if "disabled" in params:
+        changes["status"] = "disabled" if params["disabled"] else "enabled"
+    changes["metadata"] = merge_metadata(endpoint["metadata"], params)
+    updated = {**endpoint, **changes}
+    call.ledger.put(updated)
+    return updated
+
+
+def _delete(call: Call) -> Document:
+    _retrieve(call)
+    call.ledger.remove("webhook_endpoint", call.target)
+    call.ledger.remove(_SECRET, call.target)
+    return {"id": call.target, "object": "webhook_endpoint", "deleted": True}
+
+
+def _list(call: Call) -> Document:
+    return page("/v1/webhook_endpoints", call.ledger.newest_first("webhook_endpoint"), call.params)
+
+
+_WRITABLE: Final[Fields] = {
+    "description": Clearable(Text()),
+    "enabled_events": ListOf(Text(choices=("*", *EVENT_TYPES)), max_items=len(EVENT_TYPES)),
+    "metadata": METADATA,
+    "url": Text(),
+}
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/v1/webhook_endpoints",
+        _create,
+        shape(
+            {**_WRITABLE, "api_version": Text(choices=(API_VERSION,)), "connect": Unsimulated()},
+            "enabled_events",
+            "url",
+        ),
+    ),
+    Route("GET", "/v1/webhook_endpoints", _list, shape(LIST)),
+    Route("GET", "/v1/webhook_endpoints/{id}", _retrieve, shape()),
+    Route("POST", "/v1/webhook_endpoints/{id}", _update, shape({**_WRITABLE, "disabled": Flag()})),
+    Route("DELETE", "/v1/webhook_endpoints/{id}", _delete, shape()),
+)
