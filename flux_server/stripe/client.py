@@ -51,16 +51,21 @@ class StripeClients:
         base = (api_base or "").rstrip("/")
         self._addresses: dict[str, str] = {"api": base, "meter_events": base} if base else {}
         self._http = _HttpClient()
+        self._apis: dict[str, StripeApi] = {}  # making a client takes milliseconds
 
     def api(self, key: str) -> StripeApi:
         """Return the calls that can be made with this key."""
-        client = stripe_lib.StripeClient(
+        if key not in self._apis:
+            self._apis[key] = StripeApi(self._client(key), key)
+        return self._apis[key]
+
+    def _client(self, key: str) -> stripe_lib.StripeClient:
+        return stripe_lib.StripeClient(
             key,
             base_addresses=self._addresses,  # type: ignore[arg-type]  # a TypedDict, all of whose keys are optional
             http_client=self._http,
             max_network_retries=0,  # who calls decides about retries, and must know of each attempt
         )
-        return StripeApi(client, key)
 
     async def close(self) -> None:
         """Close every connection."""

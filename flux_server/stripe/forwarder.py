@@ -81,11 +81,11 @@ async def _plan(connector: Connector, environment: str) -> int:
 
 async def _send(connector: Connector, environment: str) -> list[Verdict]:
     """Send one row for each customer and meter that has one due; return what became of them."""
+    api = await connector.api(environment)  # first: what is claimed counts as perhaps sent
     async with connector.database.write() as connection:
         deliveries = await claim_deliveries(connection, environment, connector.clock(), _AT_ONCE)
     if not deliveries:
         return []
-    api = await connector.api(environment)
     errors = await asyncio.gather(*(_attempt(api, delivery) for delivery in deliveries))
     _note_answers(connector, environment, errors)
     outcomes = [
