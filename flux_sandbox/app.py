@@ -73,17 +73,14 @@ def create_app(
     account = Account(Clock(clock))
     sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
     account.on_event = sandbox.deliveries.send
-    unknown = _endpoint(sandbox.api, None)
+    unrecognized = _unrecognized(sandbox.api)
     app = Starlette(
         routes=[
             *control.ROUTES,
             *page.ROUTES,
             *(HttpRoute(one.path, _endpoint(sandbox.api, one), methods=[one.method]) for one in ROUTES),
         ],
-        exception_handlers={
-            404: lambda request, _: unknown(request),
-            405: lambda request, _: unknown(request),
-        },
+        exception_handlers={404: unrecognized, 405: unrecognized},
         lifespan=_lifespan,
     )
     app.state.sandbox = sandbox
@@ -108,6 +105,15 @@ async def _let_time_pass(account: Account) -> None:
         await asyncio.sleep(_TICK)
 
 
+def _unrecognized(api: Api) -> Callable[[HttpRequest, Exception], Awaitable[Response]]:
+    endpoint = _endpoint(api, None)
+
+    async def unrecognized(http: HttpRequest, _: Exception) -> Response:
+        return await endpoint(http)
+
+    return unrecognized
+
+
 def _endpoint(api: Api, route: Route | None) -> _Endpoint:
     async def endpoint(http: HttpRequest) -> Response:
         request = Request(
@@ -115,7 +121,7 @@ def _endpoint(api: Api, route: Route | None) -> _Endpoint:
             path=http.url.path,
             headers=http.headers,
             query=http.url.query.encode(),
-            body=await http.body() if route is not None else b"",
+            body=await http.body(),
         )
         return _response(await api.answer(route, request, http.path_params.get("id", "")))
 
