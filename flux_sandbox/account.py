@@ -92,14 +92,10 @@ class Action:
         self.record(event, render(self.ledger, closed))
         return closed
 
-    def delete(self, document: Document, event: str, *, tombstone: bool = False) -> Document:
-        """Remove an object; of some kinds Stripe goes on to tell that it was deleted."""
+    def delete(self, document: Document, event: str) -> Document:
+        """Remove an object."""
         last = render(self.ledger, document)
-        grave = {"id": document["id"], "object": document["object"], "deleted": True}
-        if tombstone:
-            self.ledger.put(grave)
-        else:
-            self.ledger.remove(document["object"], document["id"])
+        grave = self.ledger.bury(document["object"], document["id"])
         self.record(event, last)
         return grave
 

@@ -83,6 +83,7 @@ def create_app(
         exception_handlers={404: unrecognized, 405: unrecognized},
         lifespan=_lifespan,
     )
+    app.router.redirect_slashes = False  # an empty id is no list, but an unknown path
     app.state.sandbox = sandbox
     return app
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from flux_sandbox.cancellation import cancel
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document
 from flux_sandbox.lists import in_range, page
+from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import (
     LIST,
     METADATA,
@@ -14,14 +16,15 @@ from flux_sandbox.parameters import (
     Clearable,
     Fields,
     ListOf,
+    Params,
     Shape,
     Text,
     Unsimulated,
     Whole,
     shape,
 )
-from flux_sandbox.route import Call, Route, merge_metadata
-from flux_sandbox.subscriptions import cancel, subscriptions_of
+from flux_sandbox.route import Call, Route
+from flux_sandbox.subscriptions import subscriptions_of
 
 __all__ = ["ROUTES"]
 
@@ -82,7 +85,7 @@ def _create(call: Call) -> Document:
 
 
 def _retrieve(call: Call) -> Document:
-    found = call.ledger.find("customer", call.target)  # a deleted one is answered too, as deleted
+    found = call.ledger.remember("customer", call.target)  # Stripe answers that one was deleted
     if found is None:
         raise MissingError("customer", call.target)
     return found
@@ -100,18 +103,17 @@ def _delete(call: Call) -> Document:
     for subscription in subscriptions_of(call.ledger, customer["id"]):
         if subscription["ended_at"] is None:
             cancel(call.action, subscription)
-    return call.action.delete(customer, "customer.deleted", tombstone=True)
+    return call.action.delete(customer, "customer.deleted")
 
 
 def _list(call: Call) -> Document:
-    params = call.params
-    found = (
-        customer
-        for customer in call.ledger.newest_first("customer")
-        if customer["email"] == params.get("email", customer["email"])
-        and in_range(customer["created"], params.get("created"))
+    return page("/v1/customers", call.ledger.every("customer"), call.params, _matches)
+
+
+def _matches(customer: Document, params: Params) -> bool:
+    return bool(customer["email"] == params.get("email", customer["email"])) and in_range(
+        customer["created"], params.get("created")
     )
-    return page("/v1/customers", found, params)
 
 
 _WRITABLE: Final[Fields] = {

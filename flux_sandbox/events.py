@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import Any, Final
 
 from flux_sandbox.errors import InvalidParametersError, MissingError, Problem
@@ -27,15 +28,14 @@ def _list(call: Call) -> Document:
     if "type" in call.params and "types" in call.params:
         message = "You can only specify one of these parameters: type, types."
         raise InvalidParametersError([Problem("type", "parameters_exclusive", message)])
-    found = (event for event in call.ledger.newest_first("event") if _matches(event, call.params, call.now))
-    return page("/v1/events", found, call.params)
+    kept = takewhile(lambda event: event["created"] > call.now - _KEPT, call.ledger.every("event"))
+    return page("/v1/events", kept, call.params, _matches)
 
 
-def _matches(event: Document, params: Params, now: int) -> bool:
+def _matches(event: Document, params: Params) -> bool:
     delivered: Any = event["pending_webhooks"] == 0
     return (
-        event["created"] > now - _KEPT
-        and fnmatchcase(event["type"], params.get("type", "*"))
+        fnmatchcase(event["type"], params.get("type", "*"))
         and event["type"] in params.get("types", [event["type"]])
         and params.get("delivery_success", delivered) == delivered
         and in_range(event["created"], params.get("created"))

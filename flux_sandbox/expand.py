@@ -43,7 +43,7 @@ def _member(ledger: Ledger, document: Document, name: str, path: str) -> Any:
         return _subscriptions(ledger, document)
     value = document.get(name)
     if isinstance(value, str) and name in _REFERENCES:
-        found = ledger.find(_REFERENCES[name], value)
+        found = ledger.remember(_REFERENCES[name], value)
         return value if found is None else render(ledger, found)
     if name in document and (value is None or isinstance(value, dict | list)):
         return value

@@ -9,9 +9,9 @@ from typing import Any, Final
 from flux_sandbox.account import Action
 from flux_sandbox.errors import InvalidParametersError, MissingError, Problem, RefusedError
 from flux_sandbox.ledger import Document
+from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import METADATA, Clearable, Fields, Flag, Params, Text, Unsimulated, Whole
 from flux_sandbox.periods import next_boundary
-from flux_sandbox.route import merge_metadata
 
 __all__ = ["CHANGED_ITEM", "ITEM", "MAX_ITEMS", "Terms", "changed_items", "index_items", "new_items"]
 
@@ -79,7 +79,7 @@ def changed_items(
 def index_items(action: Action, items: Iterable[Document], *, before: Iterable[Document] = ()) -> None:
     """Note of which subscription each item is, so that it can be found by its own id."""
     for item in before:
-        action.ledger.remove("subscription_item", item["id"])
+        action.ledger.bury("subscription_item", item["id"])
     for item in items:
         note = {name: item[name] for name in ("id", "object", "subscription")}
         action.ledger.put(note)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 from flux_sandbox.errors import UnauthorizedError
@@ -34,5 +33,5 @@ def _user(credentials: str) -> str:
     """Return the user of Basic credentials, whose password Stripe leaves empty."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8
         return ""

@@ -27,21 +27,32 @@ class Ledger:
         """Add the document, or put it in place of the one with its id."""
         self._kinds[document["object"]][document["id"]] = document
 
-    def remove(self, kind: str, id_: str) -> None:
-        """Forget a document."""
-        del self._kinds[kind][id_]
+    def bury(self, kind: str, id_: str) -> Document:
+        """Put in a document's place that it was deleted, and return that; its place in lists stays known."""
+        grave = {"id": id_, "object": kind, "deleted": True}
+        self.put(grave)
+        return grave
 
-    def find(self, kind: str, id_: str | None) -> Document | None:
+    def find(self, kind: str, id_: str) -> Document | None:
         """Return the document, if there is one."""
-        return self._kinds[kind].get(id_ or "")
+        found = self._kinds[kind].get(id_)
+        return None if found is None or found.get("deleted") else found
+
+    def remember(self, kind: str, id_: str) -> Document | None:
+        """Return the document, or that it was deleted, or nothing if it never was."""
+        return self._kinds[kind].get(id_)
 
     def require(self, kind: str, id_: str, *, param: str | None = None) -> Document:
         """Return the document, or refuse a request whose path (or parameter `param`) names it."""
         found = self.find(kind, id_)
-        if found is None or found.get("deleted"):
+        if found is None:
             raise MissingError(kind, id_, param=param)
         return found
 
     def newest_first(self, kind: str) -> Iterator[Document]:
-        """Iterate over the documents of a kind, those of deleted objects left out."""
-        return (document for document in reversed(self._kinds[kind].values()) if not document.get("deleted"))
+        """Iterate over the documents of a kind."""
+        return (document for document in self.every(kind) if not document.get("deleted"))
+
+    def every(self, kind: str) -> Iterator[Document]:
+        """Iterate over the documents of a kind, newest first, those that tell of a deletion included."""
+        return reversed(self._kinds[kind].values())

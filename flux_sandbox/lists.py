@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, takewhile
 from typing import Any
 
@@ -15,22 +16,36 @@ __all__ = ["in_range", "list_object", "page"]
 _DEFAULT_LIMIT = 10
 
 
-def page(url: str, documents: Iterable[Document], params: Params) -> Document:
-    """Return the page that `limit`, `starting_after` and `ending_before` ask for."""
+def _all(_: Document, __: Params) -> bool:
+    return True
+
+
+def page(
+    url: str,
+    documents: Iterable[Document],
+    params: Params,
+    matches: Callable[[Document, Params], bool] = _all,
+) -> Document:
+    """Return the page of matching documents that `limit`, `starting_after` and `ending_before` ask for.
+
+    A cursor need not match, nor exist any longer: who goes through a list may change or delete what is in it.
+    """
     after, before = params.get("starting_after"), params.get("ending_before")
     limit = params.get("limit", _DEFAULT_LIMIT)
     if after is not None and before is not None:
         message = "You can only specify one of these parameters: starting_after, ending_before."
         raise InvalidParametersError([Problem("starting_after", "parameters_exclusive", message)])
-    if before is not None:
-        newer = list(_up_to(documents, before, "ending_before"))
-        return list_object(url, newer[-limit:], has_more=len(newer) > limit)
     rest = iter(documents)
     if after is not None:
-        for _ in _up_to(rest, after, "starting_after"):
-            pass
-    found = list(islice(rest, limit + 1))
-    return list_object(url, found[:limit], has_more=len(found) > limit)
+        deque(_up_to(rest, after, "starting_after"), maxlen=0)
+    elif before is not None:
+        rest = _up_to(rest, before, "ending_before")
+    found = (one for one in rest if not one.get("deleted") and matches(one, params))
+    if before is not None:
+        newer = list(found)
+        return list_object(url, newer[-limit:], has_more=len(newer) > limit)
+    first = list(islice(found, limit + 1))
+    return list_object(url, first[:limit], has_more=len(first) > limit)
 
 
 def list_object(url: str, documents: list[Document], *, has_more: bool = False) -> Document:
@@ -47,7 +62,7 @@ def in_range(value: int, wanted: Any) -> bool:
     return all(_COMPARE[name](value, bound) for name, bound in wanted.items())
 
 
-def _up_to(documents: Iterable[Document], id_: str, param: str) -> Iterable[Document]:
+def _up_to(documents: Iterable[Document], id_: str, param: str) -> Iterator[Document]:
     """Yield the documents before the one with this id, which must be there, and consume that one too."""
     met = False
 

@@ -82,8 +82,7 @@ def _customer(ledger: Ledger, meter: Document, payload: dict[str, str]) -> str:
     if key not in payload:
         message = f"The payload has no customer: the meter looks for it under '{key}'."
         raise RefusedError(message, code="meter_event_no_customer_defined", param=f"payload[{key}]")
-    customer = ledger.find("customer", payload[key])
-    if customer is None or customer.get("deleted"):
+    if ledger.find("customer", payload[key]) is None:
         message = f"No such customer: '{payload[key]}'"
         raise RefusedError(message, code="meter_event_customer_not_found", param=f"payload[{key}]")
     return payload[key]

@@ -10,7 +10,7 @@ from flux_sandbox.errors import RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.lists import page
 from flux_sandbox.meter_log import WINDOWS, Usage, aggregate
-from flux_sandbox.parameters import LIST, Shape, Text, Whole, shape
+from flux_sandbox.parameters import LIST, Params, Shape, Text, Whole, shape
 from flux_sandbox.route import Call, Route
 
 __all__ = ["ROUTES"]
@@ -71,9 +71,11 @@ def _switch(call: Call, expected: str, changes: Document, event: str) -> Documen
 
 
 def _list(call: Call) -> Document:
-    status = call.params.get("status")
-    meters = call.ledger.newest_first("billing.meter")
-    return page("/v1/billing/meters", (m for m in meters if status in (None, m["status"])), call.params)
+    return page("/v1/billing/meters", call.ledger.every("billing.meter"), call.params, _matches)
+
+
+def _matches(meter: Document, params: Params) -> bool:
+    return bool(meter["status"] == params.get("status", meter["status"]))
 
 
 def _summaries(call: Call) -> Document:

@@ -95,11 +95,11 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A decimal number, kept as the text that it came as."""
+    """A decimal number, not below zero, kept as a text."""
 
     def parse(self, raw: Raw, name: str, problems: list[Problem]) -> str | None:
         text = _plain(raw, name, "decimal", problems)
-        if text is not None and not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,12})?", text):
+        if text is not None and not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,12})?", text):
             problems.append(Problem(name, "parameter_invalid", f"Invalid decimal: {text}"))
             return None
         return None if text is None else str(Decimal(text))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Final
 
 from flux_sandbox.errors import InvalidParametersError, Problem, RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.lists import in_range, page
+from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import (
     LIST,
     METADATA,
@@ -25,17 +27,18 @@ from flux_sandbox.parameters import (
     shape,
 )
 from flux_sandbox.products import INLINE_PRODUCT, new_product
-from flux_sandbox.route import Call, Route, merge_metadata
+from flux_sandbox.route import Call, Route
 
 __all__ = ["ROUTES"]
 
-_INTERVALS: Final = ("day", "week", "month", "year")
+_MAX_COUNTS: Final = {"day": 1_095, "week": 156, "month": 36, "year": 3}  # three years
+_INTERVALS: Final = tuple(_MAX_COUNTS)
 _USAGE_TYPES: Final = ("licensed", "metered")
 _TAX_BEHAVIORS: Final = ("exclusive", "inclusive", "unspecified")
 _RECURRING: Final = Shape(
     {
         "interval": Text(choices=_INTERVALS),
-        "interval_count": Whole(minimum=1, maximum=1_095),
+        "interval_count": Whole(minimum=1),
         "meter": Text(),
         "trial_period_days": Whole(maximum=730),
         "usage_type": Text(choices=_USAGE_TYPES),
@@ -53,6 +56,7 @@ _UNSIMULATED: Final = (
 
 def _create(call: Call) -> Document:
     params = call.params
+    currency = _currency(params["currency"])
     recurring = _recurring(call, params["recurring"]) if "recurring" in params else None
     amounts = _amounts(params)
     holder = _lookup_key_holder(call)
@@ -64,7 +68,7 @@ def _create(call: Call) -> Document:
         "active": params.get("active", True),
         "billing_scheme": "per_unit",
         "created": call.now,
-        "currency": params["currency"].lower(),
+        "currency": currency,
         "custom_unit_amount": None,
         "livemode": False,
         "lookup_key": params.get("lookup_key"),
@@ -81,6 +85,12 @@ def _create(call: Call) -> Document:
     return call.action.create(document, "price.created")
 
 
+def _currency(code: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3}", code):
+        raise RefusedError(f"Invalid currency: {code}. It must be a three-letter code.", param="currency")
+    return code.lower()
+
+
 def _recurring(call: Call, given: Params) -> Document:
     usage_type, meter = given.get("usage_type", "licensed"), given.get("meter")
     if usage_type == "metered" and meter is None:
@@ -91,9 +101,13 @@ def _recurring(call: Call, given: Params) -> Document:
         raise InvalidParametersError([Problem("recurring[meter]", "parameter_missing", message)])
     if meter is not None:
         _check_meter(call, meter, usage_type)
+    interval, count = given["interval"], given.get("interval_count", 1)
+    if count > _MAX_COUNTS[interval]:
+        message = f"A period is at most three years: {_MAX_COUNTS[interval]} {interval}s."
+        raise RefusedError(message, param="recurring[interval_count]")
     return {
-        "interval": given["interval"],
-        "interval_count": given.get("interval_count", 1),
+        "interval": interval,
+        "interval_count": count,
         "meter": meter,
         "trial_period_days": given.get("trial_period_days"),
         "usage_type": usage_type,
@@ -161,8 +175,7 @@ def _update(call: Call) -> Document:
 
 
 def _list(call: Call) -> Document:
-    found = (price for price in call.ledger.newest_first("price") if _matches(price, call.params))
-    return page("/v1/prices", found, call.params)
+    return page("/v1/prices", call.ledger.every("price"), call.params, _matches)
 
 
 def _matches(price: Document, params: Params) -> bool:

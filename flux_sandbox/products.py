@@ -8,6 +8,7 @@ from flux_sandbox.account import Action
 from flux_sandbox.errors import RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.lists import in_range, page
+from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import (
     LIST,
     METADATA,
@@ -22,7 +23,7 @@ from flux_sandbox.parameters import (
     Unsimulated,
     shape,
 )
-from flux_sandbox.route import Call, Route, merge_metadata
+from flux_sandbox.route import Call, Route
 
 __all__ = ["INLINE_PRODUCT", "ROUTES", "new_product"]
 
@@ -113,15 +114,15 @@ def _delete(call: Call) -> Document:
 
 
 def _list(call: Call) -> Document:
-    params = call.params
-    found = (
-        product
-        for product in call.ledger.newest_first("product")
-        if product["active"] == params.get("active", product["active"])
+    return page("/v1/products", call.ledger.every("product"), call.params, _matches)
+
+
+def _matches(product: Document, params: Params) -> bool:
+    return (
+        product["active"] == params.get("active", product["active"])
         and product["id"] in params.get("ids", [product["id"]])
         and in_range(product["created"], params.get("created"))
     )
-    return page("/v1/products", found, params)
 
 
 ROUTES: Final = (

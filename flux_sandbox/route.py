@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from flux_sandbox.account import Action
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.parameters import Params, Shape
 
-__all__ = ["Call", "Route", "merge_metadata"]
+__all__ = ["Call", "Route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,3 @@ class Route:
     path: str
     answer: Callable[[Call], Document]
     parameters: Shape
-
-
-def merge_metadata(present: dict[str, str], params: Params) -> dict[str, str]:
-    """Return metadata after a request: names are merged, empty values remove names, an empty text removes all."""
-    if "metadata" not in params:
-        return present
-    given: dict[str, Any] | None = params["metadata"]
-    return {} if given is None else {k: v for k, v in {**present, **given}.items() if v}

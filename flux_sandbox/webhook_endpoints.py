@@ -9,8 +9,9 @@ from flux_sandbox.errors import RefusedError
 from flux_sandbox.event_types import EVENT_TYPES
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.lists import page
+from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import LIST, METADATA, Clearable, Fields, Flag, ListOf, Text, Unsimulated, shape
-from flux_sandbox.route import Call, Route, merge_metadata
+from flux_sandbox.route import Call, Route
 
 __all__ = ["ROUTES", "signing_secret"]
 
@@ -71,13 +72,12 @@ def _update(call: Call) -> Document:
 
 def _delete(call: Call) -> Document:
     _retrieve(call)
-    call.ledger.remove("webhook_endpoint", call.target)
-    call.ledger.remove(_SECRET, call.target)
-    return {"id": call.target, "object": "webhook_endpoint", "deleted": True}
+    call.ledger.bury(_SECRET, call.target)
+    return call.ledger.bury("webhook_endpoint", call.target)
 
 
 def _list(call: Call) -> Document:
-    return page("/v1/webhook_endpoints", call.ledger.newest_first("webhook_endpoint"), call.params)
+    return page("/v1/webhook_endpoints", call.ledger.every("webhook_endpoint"), call.params)
 
 
 _WRITABLE: Final[Fields] = {

@@ -28,12 +28,14 @@ def test_test_keys_are_taken(sandbox: RunningSandbox, authorization: str) -> Non
         pytest.param("Bearer sk_live_secret", "no live keys", id="live"),
         pytest.param("Bearer pk_test_secret", "Invalid API Key", id="publishable"),
         pytest.param("Basic !!!", "Invalid API Key", id="garbage"),
+        pytest.param("Basic \xe4", "Invalid API Key", id="not-ascii"),
     ],
 )
 def test_other_keys_are_refused_and_not_repeated(
     sandbox: RunningSandbox, authorization: str, message: str
 ) -> None:
-    answer = sandbox.http.get("/v1/customers", headers={"Authorization": authorization})
+    sent = {b"Authorization": authorization.encode("latin-1")}
+    answer = sandbox.http.get("/v1/customers", headers=sent)
 
     assert answer.status_code == 401
     assert message in answer.json()["error"]["message"]
@@ -57,7 +59,13 @@ def test_the_client_reads_errors_as_stripes(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/nothing"), ("PUT", "/v1/customers"), ("DELETE", "/v1/events/evt_1")]
+    ("method", "path"),
+    [
+        pytest.param("GET", "/v1/nothing", id="path"),
+        pytest.param("PUT", "/v1/customers", id="method"),
+        pytest.param("DELETE", "/v1/events/evt_1", id="method-of-an-object"),
+        pytest.param("GET", "/v1/customers/", id="empty-id"),
+    ],
 )
 def test_unknown_methods_and_paths_are_404_and_violations(
     sandbox: RunningSandbox, method: str, path: str

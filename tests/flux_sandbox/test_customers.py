@@ -52,6 +52,17 @@ def test_lists_are_paged_newest_first(sandbox: RunningSandbox) -> None:
     ] == created[2:]
 
 
+def test_a_list_can_be_gone_through_while_its_objects_are_deleted(sandbox: RunningSandbox) -> None:
+    customers = sandbox.stripe.v1.customers
+    for number in range(5):
+        customers.create({"name": str(number)})
+
+    for customer in customers.list({"limit": 2}).auto_paging_iter():
+        customers.delete(customer.id)
+
+    assert customers.list().data == []
+
+
 def test_a_customer_can_show_its_live_subscriptions(sandbox: RunningSandbox, shop: Shop) -> None:
     ended, live = shop.subscribe(), shop.subscribe()
     sandbox.stripe.v1.subscriptions.cancel(ended.id)

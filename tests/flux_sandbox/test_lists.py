@@ -28,6 +28,16 @@ def test_pages(params: dict[str, Any], expected: str, more: bool) -> None:
     assert found["has_more"] is more
 
 
+def test_a_cursor_need_not_match_nor_exist_any_longer() -> None:
+    things: list[dict[str, Any]] = [{"id": "3"}, {"id": "2", "deleted": True}, {"id": "1"}]
+
+    older = page("/v1/things", things, {"starting_after": "2"})
+    newer = page("/v1/things", things, {"ending_before": "1"}, lambda thing, _: thing["id"] != "1")
+
+    assert [one["id"] for one in older["data"]] == ["1"]
+    assert [one["id"] for one in newer["data"]] == ["3"]
+
+
 @pytest.mark.parametrize(
     "params",
     [

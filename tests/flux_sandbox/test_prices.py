@@ -82,6 +82,8 @@ def test_prices_are_listed_by_what_they_are(
         pytest.param(
             {"recurring": {"interval": "month", "usage_type": "metered", "meter": "mtr_1"}}, id="no-meter"
         ),
+        pytest.param({"currency": "<b>"}, id="no-currency"),
+        pytest.param({"recurring": {"interval": "year", "interval_count": 4}}, id="too-long-a-period"),
         pytest.param({"tiers": [{"up_to": "inf"}]}, id="not-simulated"),
     ],
 )

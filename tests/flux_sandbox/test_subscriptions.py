@@ -102,12 +102,14 @@ def test_a_scheduled_end_is_set_by_either_parameter_and_undone(sandbox: RunningS
     monthly, yearly = (item.current_period_end for item in subscription.items.data)
 
     at_period_end = subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # no change
     undone = subscriptions.update(subscription.id, {"cancel_at_period_end": False})
     at = subscriptions.update(subscription.id, {"cancel_at": "min_period_end"})
 
     assert (at_period_end.cancel_at_period_end, at_period_end.cancel_at) == (True, yearly)
     assert (undone.cancel_at_period_end, undone.cancel_at, undone.canceled_at) == (False, None, None)
     assert (at.cancel_at_period_end, at.cancel_at) == (False, monthly)
+    assert len(sandbox.stripe.v1.events.list({"type": "customer.subscription.updated"}).data) == 3
 
 
 def test_lists_hide_canceled_ones_unless_asked(sandbox: RunningSandbox, shop: Shop) -> None:
@@ -149,6 +151,7 @@ def test_an_ended_subscription_can_be_read_but_not_revived(sandbox: RunningSandb
         pytest.param({"customer": "cus_1"}, "customer", id="no-such-customer"),
         pytest.param({"trial_end": 1}, "trial_end", id="trial-in-the-past"),
         pytest.param({"cancel_at": 1}, "cancel_at", id="end-in-the-past"),
+        pytest.param({"cancel_at": 2**50}, "cancel_at", id="end-too-far-off"),
         pytest.param({"discounts": [{"coupon": "x"}]}, "discounts", id="not-simulated"),
     ],
 )
