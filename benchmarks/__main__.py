@@ -32,7 +32,12 @@ def main() -> int:
 
 def print_json(figures: Iterable[Figure]) -> None:
     for figure in figures:
-        line = {"figure": figure.key, "value": round(figure.value, 3), "bar": figure.bar, "holds": figure.holds}
+        line = {
+            "figure": figure.key,
+            "value": round(figure.value, 3),
+            "bar": figure.bar,
+            "holds": figure.holds,
+        }
         print(json.dumps(line))
 
 

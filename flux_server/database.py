@@ -11,7 +11,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, MetaData, String, Subquery, Table, cast, event, func, literal, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    MetaData,
+    String,
+    Subquery,
+    Table,
+    cast,
+    event,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -107,7 +119,7 @@ def rows(
     json = msgspec.json.encode(data).decode()
     if connection.dialect.name == "sqlite":
         element = func.json_each(json).table_valued("value").c.value
-        values = [
+        values: list[ColumnElement[Any]] = [
             func.json_extract(element, f"$[{place}]", type_=kind)
             for place, kind in enumerate(columns.values())
         ]

@@ -22,12 +22,12 @@ def check_base() -> None:
     core = importlib.import_module("flux_middleware")
     assert flux.__all__ == core.__all__
     assert "site-packages" in str(core.__file__), core.__file__
+    error = None
     try:
         flux.billing.is_entitled("acme", "sso")
-    except flux.NotInitializedError as error:
-        assert "flux.init()" in str(error)
-    else:
-        raise AssertionError("a check before flux.init() must say so")
+    except flux.NotInitializedError as raised:
+        error = raised
+    assert "flux.init()" in str(error), "a check before flux.init() must say so"
     for command, extra in (("flux", "server"), ("flux-sandbox", "sandbox")):
         answer = run(str(SCRIPTS / command), "--help")
         assert answer.returncode != 0
@@ -38,7 +38,15 @@ def check_all() -> None:
     """With every extra: each package can be imported and each command answers."""
     for package in ("flux_asgi", "flux_flask", "flux_django", "flux_server.app", "flux_sandbox"):
         importlib.import_module(package)
-    for package in ("flux", "flux_middleware", "flux_asgi", "flux_flask", "flux_django", "flux_server", "flux_sandbox"):
+    for package in (
+        "flux",
+        "flux_middleware",
+        "flux_asgi",
+        "flux_flask",
+        "flux_django",
+        "flux_server",
+        "flux_sandbox",
+    ):
         spec = importlib.util.find_spec(package)
         assert spec is not None
         assert spec.origin is not None

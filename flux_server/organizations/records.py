@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import String, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, Override, decode, encode
+from flux_server.database import rows
 from flux_server.environments.revisions import advance, lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations, overrides
@@ -27,25 +28,27 @@ async def read_records(
     connection: AsyncConnection, environment: str, ids: Iterable[str]
 ) -> dict[str, OrganizationRecord]:
     """Return the records of those organizations that the server has heard of."""
-    rows = await connection.execute(
-        select(organizations.c.id, organizations.c.record).where(
-            organizations.c.environment == environment, organizations.c.id.in_(list(ids))
-        )
+    wanted = rows(connection, {"id": String()}, [(name,) for name in ids])
+    same = (organizations.c.environment == environment) & (organizations.c.id == wanted.c.id)
+    found = await connection.execute(
+        select(organizations.c.id, organizations.c.record)
+        .select_from(wanted.outerjoin(organizations, same))
+        .where(organizations.c.id.is_not(None))
     )
-    return {row.id: decode(row.record, OrganizationRecord) for row in rows}
+    return {name: decode(record, OrganizationRecord) for name, record in found}
 
 
 async def read_record_page(
     connection: AsyncConnection, environment: str, *, after: str, limit: int
 ) -> tuple[str, list[bytes]]:
     """Return the JSON of the next `limit` records in the order of their ids, and the last of these ids."""
-    rows = await connection.execute(
+    found = await connection.execute(
         select(organizations.c.id, organizations.c.record)
         .where(organizations.c.environment == environment, organizations.c.id > after)
         .order_by(organizations.c.id)
         .limit(limit)
     )
-    page = [(row.id, bytes(row.record)) for row in rows]
+    page = [(name, bytes(record)) for name, record in found]
     return (page[-1][0] if page else after), [record for _, record in page]
 
 
@@ -80,7 +83,7 @@ async def refresh_record(
 async def _read_overrides(
     connection: AsyncConnection, environment: str, organization: str
 ) -> tuple[Override, ...]:
-    rows = await connection.execute(
+    found = await connection.execute(
         select(overrides)
         .where(overrides.c.environment == environment, overrides.c.organization == organization)
         .order_by(overrides.c.created_at, overrides.c.id)
@@ -95,5 +98,5 @@ async def _read_overrides(
             author=row.author,
             reason=row.reason,
         )
-        for row in rows
+        for row in found
     )

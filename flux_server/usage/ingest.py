@@ -193,10 +193,16 @@ async def _store_standings(
     connection: AsyncConnection, environment: str, standings: dict[Pair, Standing]
 ) -> None:
     revision = await advance_usage(connection, environment)
-    changed = {"start": BigInteger(), "end": BigInteger(), "quantity": BigInteger()}
+    columns: dict[str, TypeEngine[Any]] = {
+        "organization": String(),
+        "metric": String(),
+        "start": BigInteger(),
+        "end": BigInteger(),
+        "quantity": BigInteger(),
+    }
     new = rows(
         connection,
-        {"organization": String(), "metric": String()} | changed,
+        columns,
         [(*pair, standing.start, standing.end, standing.quantity) for pair, standing in standings.items()],
     ).c
     values = select(

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, String, Subquery, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.periods import usage_period
 from flux_middleware.snapshot import OrganizationRecord
+from flux_server.database import rows
 from flux_server.organizations.records import read_records
 from flux_server.usage.tables import usage_buckets, usage_standings
 
@@ -22,8 +23,6 @@ __all__ = ["Pair", "Standing", "current_standings"]
 
 Pair = tuple[str, str]
 """(organization, metric)"""
-
-_PAIRS_A_STATEMENT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,8 @@ async def current_standings(
             standings[pair] = kept
         else:
             moved.append(pair)
-    for start in range(0, len(moved), _PAIRS_A_STATEMENT):
-        some = {pair: standings[pair] for pair in moved[start : start + _PAIRS_A_STATEMENT]}
-        standings.update(await _summed(connection, environment, some))
+    if moved:
+        standings |= await _summed(connection, environment, {pair: standings[pair] for pair in moved})
     return standings
 
 
@@ -71,16 +69,18 @@ async def _periods(
 
 async def _stored(connection: AsyncConnection, environment: str, pairs: list[Pair]) -> dict[Pair, Standing]:
     columns = usage_standings.c
-    rows = await connection.execute(
+    wanted = rows(connection, {"organization": String(), "metric": String()}, pairs)
+    found = await connection.execute(
         select(
             columns.organization, columns.metric, columns.period_start, columns.period_end, columns.quantity
         )
-        .where(columns.environment == environment)
-        .where(tuple_(columns.organization, columns.metric).in_(pairs))
+        # An outer join: SQLite then begins with what is wanted, not with the whole environment.
+        .select_from(wanted.outerjoin(usage_standings, _same_pair(usage_standings, environment, wanted)))
+        .where(columns.quantity.is_not(None))
     )
     return {
         (organization, metric): Standing(start, end, quantity)
-        for organization, metric, start, end, quantity in rows
+        for organization, metric, start, end, quantity in found
     }
 
 
@@ -88,28 +88,28 @@ async def _summed(
     connection: AsyncConnection, environment: str, standings: dict[Pair, Standing]
 ) -> dict[Pair, Standing]:
     """Sum up the buckets of each standing's own period."""
-    columns = usage_buckets.c
-    rows = await connection.execute(
-        select(columns.organization, columns.metric, func.sum(columns.quantity))
-        .where(
-            columns.environment == environment,
-            or_(
-                *(
-                    and_(
-                        columns.organization == organization,
-                        columns.metric == metric,
-                        columns.bucket >= standing.start,
-                        columns.bucket < standing.end,
-                    )
-                    for (organization, metric), standing in standings.items()
-                )
-            ),
-        )
-        .group_by(columns.organization, columns.metric)
+    wanted = rows(
+        connection,
+        {"organization": String(), "metric": String(), "start": BigInteger(), "end": BigInteger()},
+        [(*pair, standing.start, standing.end) for pair, standing in standings.items()],
     )
-    return {
-        (organization, metric): Standing(
-            standings[organization, metric].start, standings[organization, metric].end, int(quantity)
+    in_period = (usage_buckets.c.bucket >= wanted.c.start) & (usage_buckets.c.bucket < wanted.c.end)
+    found = await connection.execute(
+        select(wanted.c.organization, wanted.c.metric, func.coalesce(func.sum(usage_buckets.c.quantity), 0))
+        .select_from(
+            wanted.outerjoin(usage_buckets, _same_pair(usage_buckets, environment, wanted) & in_period)
         )
-        for organization, metric, quantity in rows
+        .group_by(wanted.c.organization, wanted.c.metric)
+    )
+    quantities = {(organization, metric): int(quantity) for organization, metric, quantity in found}
+    return {
+        pair: Standing(standing.start, standing.end, quantities[pair]) for pair, standing in standings.items()
     }
+
+
+def _same_pair(table: Table, environment: str, wanted: Subquery) -> ColumnElement[bool]:
+    return (
+        (table.c.environment == environment)
+        & (table.c.organization == wanted.c.organization)
+        & (table.c.metric == wanted.c.metric)
+    )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from flux_middleware.snapshot import Feature, Grant, Subscription
@@ -38,15 +41,10 @@ async def publish(database: Database, plan: str, price: str, seats: int) -> None
         await publish_plan(connection, ENV, plan, existing="stay", now=NOON)
 
 
-async def save(database: Database, now: int = NOON, **changes: object) -> set[str]:
-    state: dict[str, object] = {"status": "active", "organization": "acme", "items": (ITEM,)}
+async def save(database: Database, now: int = NOON, **changes: Any) -> set[str]:
+    state = SubscriptionState("sub_1", status="active", organization="acme", items=(ITEM,))
     async with database.write() as connection:
-        return await save_subscription(
-            connection,
-            ENV,
-            SubscriptionState("sub_1", **{**state, **changes}),
-            now,  # type: ignore[arg-type]
-        )
+        return await save_subscription(connection, ENV, dataclasses.replace(state, **changes), now)
 
 
 async def subscriptions(database: Database, organization: str = "acme") -> tuple[Subscription, ...]:

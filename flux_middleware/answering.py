@@ -1,0 +1,260 @@
+"""What applications ask and tell: entitlements, limits and usage, answered in this process.
+
+`is_entitled`, `get_limit` and `record_usage` each have a hot path of a few dictionary look-ups and one reading of
+the clock, written out in full: every further call would cost as much as all of it. Anything out of the ordinary
+(an organization not decoded yet, a change, a moment passed, a mistake) falls through to the method below it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Final, overload
+
+from flux_middleware.answers import Explanation, Limit, Usage, UsageEvent
+from flux_middleware.beacon import GENERATION
+from flux_middleware.cache import Cache, Known
+from flux_middleware.conditions import Conditions
+from flux_middleware.entitlements import resolve
+from flux_middleware.errors import InvalidQuantityError
+from flux_middleware.gate import Decision, DecisionReason
+from flux_middleware.journal import Journal
+from flux_middleware.journals import Journals
+from flux_middleware.periods import bucket_bounds, usage_period
+from flux_middleware.snapshot import FeatureValue, require_key
+from flux_middleware.store import Store
+
+__all__ = ["Billing"]
+
+_NOTHING = Limit(0)
+_LARGEST_TOTAL = 2**63 - 1
+
+
+class Billing:
+    """Answers from what the host knows; never asks the network."""
+
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache,
+        journal: Journal,
+        journals: Journals,
+        *,
+        clock: Callable[[], float],
+        conditions: Conditions,
+        in_new_process: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._journal = journal
+        self._journals = journals
+        self._clock = clock
+        self._conditions = conditions
+        self._in_new_process = in_new_process
+        self._usage_lock = threading.Lock()
+
+    def is_entitled(self, organization: str, feature: str) -> bool:
+        """Say whether the organization is entitled to the feature; to a limit, if it is above zero."""
+        cache = self._cache
+        try:
+            known = cache.known[organization]
+            if cache.words[GENERATION] == cache.seen and self._clock() < known.until:
+                return known.entitled[feature]
+        except (KeyError, TypeError):
+            pass
+        known = self._find(organization)
+        return known.entitled.get(feature, False) or self._note_denied(known, feature)
+
+    def get_limit(self, organization: str, feature: str) -> Limit:
+        """Return how much of the feature the organization may have: `.value` is an int or UNLIMITED."""
+        cache = self._cache
+        try:
+            known = cache.known[organization]
+            if cache.words[GENERATION] == cache.seen and self._clock() < known.until:
+                return known.limits[feature]
+        except (KeyError, TypeError):
+            pass
+        known = self._find(organization)
+        self._note_denied(known, feature)
+        return known.limits.get(feature, _NOTHING)
+
+    @overload
+    def record_usage(self, organization: UsageEvent, /) -> None: ...
+
+    @overload
+    def record_usage(self, organization: str, metric: str, quantity: int = 1) -> None: ...
+
+    def record_usage(
+        self, organization: str | UsageEvent, metric: str | None = None, quantity: int = 1
+    ) -> None:
+        """Count `quantity` (a whole number, 0 or more) of the metric. What this returned from, `kill -9` keeps.
+
+        Raises:
+            InvalidOrganizationError: that is no organization's id.
+            InvalidQuantityError: that is no whole number of 0 or more.
+            InvalidRecordError: the metric's name is malformed.
+            JournalError: this host has no room to count in.
+        """
+        cache, journal = self._cache, self._journal
+        try:
+            slot = cache.known[organization].slots[metric]  # type: ignore[index]  # a miss if it is no string
+            if (
+                type(quantity) is int
+                and quantity >= 0
+                and cache.words[GENERATION] == cache.seen
+                and self._clock() < slot.until
+                and os.getpid() == journal.pid
+            ):
+                with journal.lock:
+                    slot.counters[slot.index] += quantity
+                return
+        except (KeyError, TypeError, ValueError):  # ValueError: the journal went on to another file
+            pass
+        self._record(_event(organization, metric, quantity))
+
+    def check(self, organization: str, feature: str) -> Decision:
+        """Decide as `is_entitled` does, and say why."""
+        known = self._find(organization)
+        allowed = known.entitled.get(feature, False)
+        self._note_denied(known, feature)
+        return Decision(allowed, feature, organization, _reason(known, feature), self._revision())
+
+    def explain(self, organization: str, feature: str) -> Explanation:
+        """Return the chain that leads to the verdict: subscriptions, plan versions, overrides. Prints readably."""
+        known = self._find(organization)
+        reason = _reason(known, feature)
+        found = None
+        if known.catalog is not None:
+            found = resolve(known.catalog, known.record, self._clock()).by_feature.get(feature)
+        return Explanation(
+            organization=organization,
+            feature=feature,
+            allowed=reason is DecisionReason.ENTITLED,
+            value=found.value if found else _ungranted(known, feature),
+            until=found.until if found else known.until,
+            reasons=found.reasons if found else (),
+            verdict=_VERDICTS[reason].format(organization=organization, feature=feature),
+            revision=self._revision(),
+        )
+
+    def get_usage(self, organization: str, metric: str) -> Usage:
+        """Return what the organization used in its current period, this host's unsent counts included."""
+        known = self._find(organization)
+        require_key(metric)
+        start, end = usage_period(known.record, self._clock())
+        # Journals first, then what is acknowledged of them, then their totals: whatever happens meanwhile is
+        # counted once, as acknowledged or as not.
+        with self._usage_lock:
+            counters = [
+                (reader, entry)
+                for reader in self._journals.readers()
+                for entry in reader.by_pair.get((organization, metric), ())
+                if start <= entry.bucket < end
+            ]
+            standing, acknowledged = self._store.usage(
+                organization, metric, [(reader.source, entry.place) for reader, entry in counters]
+            )
+            unsent = sum(
+                reader.total(entry) - known_total
+                for (reader, entry), known_total in zip(counters, acknowledged, strict=True)
+                if not reader.is_retired
+            )
+        sent = standing.quantity if standing is not None and standing.period_start == start else 0
+        return Usage(organization, metric, sent + unsent, start, end)
+
+    def backlog(self) -> int:
+        """Return how many of this host's counters the server has not acknowledged as they stand."""
+        with self._usage_lock:
+            waiting = 0
+            for reader in self._journals.readers():
+                acknowledged = self._store.acknowledged(reader.source)
+                if not reader.is_retired:
+                    waiting += sum(
+                        reader.total(entry) != acknowledged.get(entry.place, 0) for entry in reader.entries
+                    )
+            return waiting
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what the parent had decoded, mapped and locked."""
+        self._usage_lock = threading.Lock()
+        self._journals.close()
+        self._cache.forget()
+        self._journal.after_fork()
+
+    def _find(self, organization: str) -> Known:
+        if os.getpid() != self._journal.pid:  # uWSGI forks without telling Python
+            self._in_new_process()
+        return self._cache.find(organization)
+
+    def _record(self, event: UsageEvent) -> None:
+        organization, metric, quantity = event.org_id, event.metric, event.quantity
+        if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 0:
+            raise InvalidQuantityError(metric, quantity)
+        known = self._find(organization)
+        self._note_metric(known, require_key(metric))
+        bucket, until = bucket_bounds(known.record, self._clock())
+        with self._journal.lock:
+            slot = self._journal.slot(organization, metric, bucket, until)
+            if slot.counters[slot.index] + quantity > _LARGEST_TOTAL:
+                raise InvalidQuantityError(metric, quantity)
+            slot.counters[slot.index] += quantity
+        known.slots[metric] = slot
+
+    def _note_denied(self, known: Known, feature: str) -> bool:
+        """Log, once, that a check is denied for want of knowledge. Returns False: it is denied."""
+        if known.catalog is None:
+            self._conditions.begin(
+                "unavailable",
+                "unavailable",
+                "there is nothing to go by: the server was never reached from this host; "
+                "checks are denied until it is",
+            )
+        elif feature not in known.entitled:
+            self._conditions.begin(
+                f"feature {feature}", "unknown", "feature %r is not in the catalog; it is denied", feature
+            )
+        return False
+
+    def _note_metric(self, known: Known, metric: str) -> None:
+        if known.catalog is not None and metric not in known.catalog.metric_by_key:
+            self._conditions.begin(
+                f"metric {metric}",
+                "unknown",
+                "metric %r is not in the catalog; its usage is kept, and sent once it is",
+                metric,
+            )
+
+    def _revision(self) -> int | None:
+        synced = self._store.synced()
+        return None if synced is None else synced.revision
+
+
+def _event(organization: str | UsageEvent, metric: str | None, quantity: int) -> UsageEvent:
+    if isinstance(organization, UsageEvent):
+        return organization
+    if metric is None:
+        raise TypeError("record_usage takes an organization and a metric, or a UsageEvent")
+    return UsageEvent(org_id=organization, metric=metric, quantity=quantity)
+
+
+def _reason(known: Known, feature: str) -> DecisionReason:
+    if known.catalog is None:
+        return DecisionReason.UNAVAILABLE
+    if feature not in known.entitled:
+        return DecisionReason.UNKNOWN_FEATURE
+    return DecisionReason.ENTITLED if known.entitled[feature] else DecisionReason.NOT_ENTITLED
+
+
+def _ungranted(known: Known, feature: str) -> FeatureValue:
+    """Return what a feature is worth that nothing grants: 0 of a limit, no to anything else."""
+    declared = known.catalog.feature_by_key.get(feature) if known.catalog else None
+    return 0 if declared is not None and declared.kind == "limit" else False
+
+
+_VERDICTS: Final = {
+    DecisionReason.ENTITLED: "{organization} is entitled to {feature}",
+    DecisionReason.NOT_ENTITLED: "nothing that is live grants {feature}",
+    DecisionReason.UNKNOWN_FEATURE: "the catalog has no feature {feature}",
+    DecisionReason.UNAVAILABLE: "denied, for this host has never reached the server",
+}

@@ -1,0 +1,279 @@
+"""The client: wires the parts of one process together, and the default instance behind `flux.init`.
+
+Files of one server and environment, in a directory of their own: `journals/` with usage, and `store-1/` with what
+is known and the locks that go with that format (another version of the library may keep another beside it).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+from flux_middleware.answering import Billing
+from flux_middleware.answers import Status
+from flux_middleware.beacon import CONTACT, REFRESHER
+from flux_middleware.cache import Cache
+from flux_middleware.conditions import Conditions
+from flux_middleware.configuration import read_configuration
+from flux_middleware.errors import NotInitializedError, StoreError, TransportError
+from flux_middleware.journal import Journal
+from flux_middleware.journals import Journals
+from flux_middleware.lmdb_store import LmdbStore
+from flux_middleware.metering import Drain, drain_turn
+from flux_middleware.refresher import Pace, Refresher
+from flux_middleware.transport import Transport
+
+__all__ = ["Flux", "billing", "flush", "init", "shutdown", "status", "wait_until_ready"]
+
+_STORE: Final = "store-1"
+_POLL_SECONDS = 0.02
+_EXIT_SECONDS = 2.0
+
+_clients: weakref.WeakSet[Flux] = weakref.WeakSet()
+
+
+class Flux:
+    """A client of one environment of one server. `billing` answers; everything else is about the client itself.
+
+    Args:
+        api_key: of scope `sdk`; otherwise FLUX_API_KEY.
+        url: of the server; otherwise FLUX_URL, otherwise http://127.0.0.1:8400.
+        directory: where this host keeps what it knows; otherwise FLUX_DIRECTORY, otherwise the user's state
+            directory.
+        clock: tells the time in seconds since the epoch.
+        start: whether to start the background thread; without it, only `flush` talks to the server.
+        pace: how often things happen in the background.
+
+    Raises:
+        ConfigurationError: an argument or a FLUX_* variable is missing or wrong.
+        StoreError: the local store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        url: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        clock: Callable[[], float] = time.time,
+        start: bool = True,
+        pace: Pace | None = None,
+    ) -> None:
+        self.configuration = read_configuration(api_key, url, directory, os.environ)
+        configuration = self.configuration
+        store_directory = configuration.directory / _STORE
+        journal_directory = configuration.directory / "journals"
+        for directory_ in (store_directory, journal_directory):
+            directory_.mkdir(mode=0o700, exist_ok=True)
+        self._clock = clock
+        self._is_background = start
+        self._conditions = Conditions()
+        self._store = LmdbStore(store_directory)
+        self._journal = Journal(journal_directory, configuration.environment)
+        self.billing = Billing(
+            self._store,
+            Cache(self._store, clock=clock, conditions=self._conditions),
+            self._journal,
+            Journals(journal_directory, configuration.environment),
+            clock=clock,
+            conditions=self._conditions,
+            in_new_process=self._after_fork,
+        )
+        self._refresher = Refresher(
+            self._store,
+            connect=self._connect,
+            journals=journal_directory,
+            locks=store_directory,
+            environment=configuration.environment,
+            conditions=self._conditions,
+            clock=clock,
+            pace=pace or Pace(),
+        )
+        # A client that nobody holds any more must not go on in the background.
+        weakref.finalize(self, self._refresher.stop).atexit = False
+        _clients.add(self)
+        if start:
+            self._refresher.start()
+
+    def wait_until_ready(self, timeout: float = 10.0) -> bool:
+        """Wait until there is something to go by, from the server or from the local store; say whether there is."""
+        deadline = time.monotonic() + timeout
+        while self._store.synced() is None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)  # another process may be the one that hears from the server
+        return True
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send, in this thread, all usage of this host; say whether the server acknowledged every count.
+
+        What it did not acknowledge stays in the journals and is sent later.
+        """
+        deadline = time.monotonic() + timeout
+        transport = self._connect()
+        journals = Journals(self._journal.directory, self.configuration.environment)
+        try:
+            while True:
+                with drain_turn(self.configuration.directory / _STORE) as turn:
+                    if turn:
+                        drain = Drain(self._store, journals, transport, conditions=self._conditions)
+                        return drain.send(deadline=deadline)
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_POLL_SECONDS)
+        except (TransportError, StoreError) as error:
+            self._conditions.begin(
+                "usage", str(error), "usage cannot be sent (%s); it is kept in the journals", error
+            )
+            return False
+        finally:
+            transport.close()
+            journals.close()
+
+    def status(self) -> Status:
+        """Return how this host's client is doing."""
+        synced = self._store.synced()
+        words = self._store.beacon.words
+        contact = words[CONTACT] / 1000
+        return Status(
+            ready=synced is not None,
+            environment=self.configuration.environment,
+            url=self.configuration.url,
+            directory=str(self.configuration.directory),
+            revision=synced.revision if synced else None,
+            organizations=synced.organizations if synced else 0,
+            age=max(0.0, self._clock() - contact) if contact else None,
+            refresher=words[REFRESHER] or None,
+            is_refresher=self._refresher.is_refresher,
+            backlog=self.billing.backlog(),
+            problem=self._conditions.problem("server") or self._conditions.problem("usage"),
+        )
+
+    def shutdown(self, timeout: float = _EXIT_SECONDS) -> None:
+        """Send what was counted, if the server takes it within `timeout` seconds, and stop the background thread.
+
+        Checks and counts still work afterwards: a request that is not finished yet must not break.
+        """
+        deadline = time.monotonic() + timeout
+        if self._is_background:
+            self._refresher.stop(timeout)
+        self._journal.close()
+        if self.billing.backlog():
+            self.flush(max(0.0, deadline - time.monotonic()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def _connect(self) -> Transport:
+        return Transport(self.configuration.url, self.configuration.api_key)
+
+    def _after_fork(self) -> None:
+        self._store.after_fork()
+        self.billing.after_fork()
+        self._refresher.after_fork()
+        if self._is_background:
+            self._refresher.start()
+
+
+class _DefaultBilling:
+    """Stands for the default client's `billing`: as quick as that one, and loud before there is one."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Billing, name):
+            raise AttributeError(name)
+        raise NotInitializedError
+
+    def bind(self, client: Flux | None) -> None:
+        """Answer as this client from now on."""
+        vars(self).clear()
+        if client is not None:
+            vars(self).update({name: getattr(client.billing, name) for name in _QUESTIONS})
+
+
+_QUESTIONS: Final = ("check", "explain", "get_limit", "get_usage", "is_entitled", "record_usage")
+
+_default_billing = _DefaultBilling()
+billing: Final = cast("Billing", _default_billing)
+"""What applications ask and tell, through the client that `init` started."""
+
+_default: Flux | None = None
+_default_lock = threading.Lock()
+
+
+def init(
+    api_key: str | None = None,
+    *,
+    url: str | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    start: bool = True,
+) -> Flux:
+    """Start the default client, or return it if it runs with just these settings. See `Flux`."""
+    global _default
+    configuration = read_configuration(api_key, url, directory, os.environ)
+    with _default_lock:
+        if _default is not None and _default.configuration == configuration:
+            return _default
+        if _default is not None:
+            _default.shutdown()
+        _default = Flux(api_key, url=url, directory=directory, start=start)
+        _default_billing.bind(_default)
+        return _default
+
+
+def shutdown(timeout: float = _EXIT_SECONDS) -> None:
+    """Shut the default client down; `init` can start another."""
+    global _default
+    with _default_lock:
+        client, _default = _default, None
+        _default_billing.bind(None)
+    if client is not None:
+        client.shutdown(timeout)
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send all usage of this host now; say whether the server acknowledged every count."""
+    return _required().flush(timeout)
+
+
+def status() -> Status:
+    """Return how the default client is doing."""
+    return _required().status()
+
+
+def wait_until_ready(timeout: float = 10.0) -> bool:
+    """Wait until there is something to go by; say whether there is."""
+    return _required().wait_until_ready(timeout)
+
+
+def _required() -> Flux:
+    if _default is None:
+        raise NotInitializedError
+    return _default
+
+
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for client in list(_clients):
+        client._after_fork()
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for client in list(_clients):
+        client.shutdown(max(0.0, deadline - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

@@ -1,0 +1,116 @@
+"""Where the client's settings come from, and that they are right: without asking the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from flux_middleware.errors import ConfigurationError
+
+__all__ = ["DEFAULT_URL", "Configuration", "read_configuration"]
+
+DEFAULT_URL: Final = "http://127.0.0.1:8400"
+
+_KEY = re.compile(r"flux_([a-z0-9-]{1,32})_[A-Za-z0-9_-]{8,}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Whom to ask, as whom, and where this host keeps what it knows."""
+
+    api_key: str = field(repr=False)
+    environment: str
+    url: str
+    directory: Path
+
+
+def read_configuration(
+    api_key: str | None,
+    url: str | None,
+    directory: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+) -> Configuration:
+    """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
+
+    Raises:
+        ConfigurationError: something is missing or wrong.
+    """
+    key = api_key or environ.get("FLUX_API_KEY", "")
+    environment = _environment_of(key)
+    server = _require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
+    place = directory or environ.get("FLUX_DIRECTORY")
+    name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
+    if place:
+        return Configuration(key, environment, server, _own_directory(Path(place) / name))
+    return Configuration(key, environment, server, _default_directory(name, environ))
+
+
+def _environment_of(api_key: str) -> str:
+    if not api_key:
+        raise ConfigurationError(
+            "there is no API key; pass flux.init(api_key) or set FLUX_API_KEY "
+            "(make one with `flux keys create --scope sdk`)"
+        )
+    match = _KEY.match(api_key)
+    if match is None:
+        raise ConfigurationError("the API key is malformed; it looks like flux_<environment>_<secret>")
+    return match[1]
+
+
+def _require_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise ConfigurationError(f"FLUX_URL is the http(s) address of the Flux server, not {url!r:.200}")
+    return url.rstrip("/")
+
+
+def _default_directory(name: str, environ: Mapping[str, str]) -> Path:
+    problems = []
+    for place in _default_places(environ):
+        try:
+            return _own_directory(place / name)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    raise ConfigurationError("; ".join(problems))
+
+
+def _default_places(environ: Mapping[str, str]) -> Iterator[Path]:
+    if environ.get("XDG_STATE_HOME"):
+        yield Path(environ["XDG_STATE_HOME"]) / "flux"
+    elif environ.get("HOME"):
+        yield Path(environ["HOME"]) / ".local" / "state" / "flux"
+    yield Path(tempfile.gettempdir()) / f"flux-{os.getuid()}"
+
+
+def _own_directory(path: Path) -> Path:
+    """Make the directory for this user alone; in a shared place, another user may have made it first."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner = path.lstat()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot keep anything in {path} ({error}); set FLUX_DIRECTORY to a directory of this user's"
+        ) from error
+    if owner.st_uid != os.geteuid() or path.is_symlink():
+        raise ConfigurationError(
+            f"{path} belongs to another user; set FLUX_DIRECTORY to a directory of this user's"
+        )
+    if owner.st_mode & 0o077:
+        path.chmod(0o700)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{path} cannot be written to; set FLUX_DIRECTORY to a directory of this user's"
+        )
+    return path
