@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import checks, usage
@@ -45,7 +46,9 @@ def print_table(figures: Iterable[Figure]) -> None:
     table = Table("figure", "value", "bar", "holds", "meaning")
     for figure in figures:
         bar = f"{'≥' if figure.at_least else '≤'} {figure.bar:g}"
-        table.add_row(figure.key, f"{figure.value:.3g}", bar, "yes" if figure.holds else "NO", figure.meaning)
+        table.add_row(
+            figure.key, f"{figure.value:.3g}", bar, "yes" if figure.holds else "NO", escape(figure.meaning)
+        )
     Console().print(table)
 
 

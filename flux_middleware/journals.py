@@ -107,7 +107,7 @@ class Journals:
 
     def readers(self) -> list[JournalReader]:
         """Return a reader, caught up, of every journal there is at the moment."""
-        names = {name for name in os.listdir(self.directory) if name.endswith(SUFFIX)}
+        names = {path.name for path in self.directory.glob(f"*{SUFFIX}")}  # none, if the directory is gone
         for gone in self._readers.keys() - names:
             self._readers.pop(gone).close()
         for name in names - self._readers.keys() - self._skipped:
