@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -29,11 +30,14 @@ async def upgrade(database: Database) -> None:
     """
     shown = database.url.render_as_string(hide_password=True)
     try:
+        if database.is_sqlite:
+            # aiosqlite's thread outlives a connection that cannot be opened, and then fails noisily.
+            sqlite3.connect(database.url.database or "").close()
         async with database.write() as connection:  # on SQLite the only writer
             if not database.is_sqlite:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             await connection.run_sync(_upgrade)
-    except (OSError, sa.exc.DBAPIError) as error:
+    except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
         raise StartError(
             f"the database {shown} cannot be used ({_first_line(error)}); check that it runs, and FLUX_DATABASE_URL"
         ) from error
