@@ -7,15 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from flux_server.api import catalog, environments, operations, organizations, snapshot, stream, stripe, usage
 from flux_server.api.monitoring import Monitoring
-from flux_server.api.problems import PROBLEM_SCHEMA, install_problem_handlers
+from flux_server.api.openapi import describe
+from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
 from flux_server.database import Database
@@ -45,6 +44,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
     )
@@ -57,11 +57,12 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.stripe = Connector(app.state.database, settings, clock)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(FailedRequests)
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (environments, catalog, organizations, snapshot, stream, usage, stripe, operations):
         app.include_router(api.router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 
@@ -109,11 +110,3 @@ def _database(settings: Settings) -> Database:
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schema["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
-        app.openapi_schema = schema
-    return app.openapi_schema

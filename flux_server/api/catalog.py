@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from flux_middleware.snapshot import Feature, Grant, Metric, PlanVersion, plan_version_id
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
+from flux_server.api.fields import Text, Value
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.editing import (
     PlanDraft,
@@ -37,7 +38,7 @@ router = APIRouter(tags=["catalog"], responses=problem_responses(401, 403))
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
-Value = StrictBool | StrictInt | Literal["unlimited"]
+_MOST = 1_000  # grants or prices that one plan may have
 
 
 class _Body(BaseModel):
@@ -48,9 +49,9 @@ class FeatureBody(_Body):
     """A feature, without the key that is in the address."""
 
     kind: Literal["boolean", "limit"]
-    name: str = Field("", max_length=255)
+    name: Text = Field("", max_length=255)
     merge: Literal["any", "base_plus_addons", "sum", "max", "min"] | None = None
-    metric: str | None = None
+    metric: Text | None = None
     reset: Literal["billing", "day", "week", "month", "year", "never"] = "billing"
 
 
@@ -69,8 +70,8 @@ class FeaturesAnswer(BaseModel):
 class MetricBody(_Body):
     """A metric, without the key that is in the address."""
 
-    name: str = Field("", max_length=255)
-    unit: str = Field("", max_length=64)
+    name: Text = Field("", max_length=255)
+    unit: Text = Field("", max_length=64)
     aggregation: Literal["sum"] = "sum"
 
 
@@ -89,7 +90,7 @@ class MetricsAnswer(BaseModel):
 class GrantBody(_Body):
     """One feature's value in a plan; `per_unit` numbers are multiplied by the subscribed quantity."""
 
-    feature: str
+    feature: Text
     value: Value
     per_unit: bool = False
 
@@ -97,17 +98,17 @@ class GrantBody(_Body):
 class PriceBody(_Body):
     """A price by which the plan is sold; of a metered price, the metric that it bills."""
 
-    price: str
-    metric: str | None = None
+    price: Text
+    metric: Text | None = None
 
 
 class PlanBody(_Body):
     """A plan as it should be; its grants become the draft of the next version."""
 
-    name: str = Field("", max_length=255)
+    name: Text = Field("", max_length=255)
     kind: Literal["base", "addon"] = "base"
-    prices: list[PriceBody] = Field(default_factory=list)
-    grants: list[GrantBody] = Field(default_factory=list)
+    prices: list[PriceBody] = Field(default_factory=list, max_length=_MOST)
+    grants: list[GrantBody] = Field(default_factory=list, max_length=_MOST)
 
 
 class VersionAnswer(BaseModel):
@@ -124,7 +125,7 @@ class PlanAnswer(BaseModel):
     """A plan with its published versions, oldest first, and the draft of the next."""
 
     key: str
-    name: str
+    name: Text
     kind: Literal["base", "addon"]
     prices: list[PriceBody]
     draft: list[GrantBody] | None
@@ -147,14 +148,14 @@ class PublishAnswer(BaseModel):
     """The version that was published."""
 
     id: str
-    plan: str
+    plan: Text
     version: int
 
 
 class DefaultPlanBody(_Body):
     """The plan of organizations that have no base plan; null for none."""
 
-    plan: str | None
+    plan: Text | None
 
 
 @router.get("/v1/features")
@@ -166,7 +167,7 @@ async def list_all_features(database: DatabaseOf, caller: Reader) -> FeaturesAns
 
 
 @router.get("/v1/features/{key}", responses=problem_responses(404))
-async def read_one_feature(key: str, database: DatabaseOf, caller: Reader) -> FeatureAnswer:
+async def read_one_feature(key: Text, database: DatabaseOf, caller: Reader) -> FeatureAnswer:
     """Return a feature."""
     async with database.read() as connection:
         return FeatureAnswer.model_validate(await read_feature(connection, caller.environment, key))
@@ -174,7 +175,7 @@ async def read_one_feature(key: str, database: DatabaseOf, caller: Reader) -> Fe
 
 @router.put("/v1/features/{key}", responses=problem_responses(409, 422))
 async def put_feature(
-    key: str, body: FeatureBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: FeatureBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> FeatureAnswer:
     """Define a feature, or change it."""
     feature = Feature(key, **body.model_dump(exclude_none=True))
@@ -192,7 +193,7 @@ async def list_all_metrics(database: DatabaseOf, caller: Reader) -> MetricsAnswe
 
 
 @router.get("/v1/metrics/{key}", responses=problem_responses(404))
-async def read_one_metric(key: str, database: DatabaseOf, caller: Reader) -> MetricAnswer:
+async def read_one_metric(key: Text, database: DatabaseOf, caller: Reader) -> MetricAnswer:
     """Return a metric."""
     async with database.read() as connection:
         return MetricAnswer.model_validate(await read_metric(connection, caller.environment, key))
@@ -200,7 +201,7 @@ async def read_one_metric(key: str, database: DatabaseOf, caller: Reader) -> Met
 
 @router.put("/v1/metrics/{key}", responses=problem_responses(422))
 async def put_metric(
-    key: str, body: MetricBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: MetricBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> MetricAnswer:
     """Define a metric, or change it."""
     metric = Metric(key, **body.model_dump())
@@ -218,14 +219,16 @@ async def list_all_plans(database: DatabaseOf, caller: Reader) -> PlansAnswer:
 
 
 @router.get("/v1/plans/{key}", responses=problem_responses(404))
-async def read_one_plan(key: str, database: DatabaseOf, caller: Reader) -> PlanAnswer:
+async def read_one_plan(key: Text, database: DatabaseOf, caller: Reader) -> PlanAnswer:
     """Return a plan, with all its versions."""
     async with database.read() as connection:
         return _plan_answer(await read_plan(connection, caller.environment, key))
 
 
 @router.put("/v1/plans/{key}", responses=problem_responses(409, 422))
-async def put_plan(key: str, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def put_plan(
+    key: Text, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin
+) -> PlanAnswer:
     """Make a plan, or change it: name and prices at once, grants as the draft of the next version."""
     draft = PlanDraft(
         key=key,
@@ -242,7 +245,7 @@ async def put_plan(key: str, body: PlanBody, database: DatabaseOf, clock: Clock,
 
 @router.post("/v1/plans/{key}/publish", responses=problem_responses(404, 409, 422))
 async def publish(
-    key: str, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> PublishAnswer:
     """Publish the plan's draft as its next version."""
     async with database.write() as connection:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
+from flux_server.api.fields import Text
 from flux_server.api.problems import problem_responses
 from flux_server.api.stream import read_hello
 from flux_server.environments.api_keys import (
@@ -37,7 +38,7 @@ class KeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=255)
+    name: Text = Field(min_length=1, max_length=255)
     scope: Scope
 
 
@@ -105,7 +106,7 @@ async def create_key(body: KeyRequest, database: DatabaseOf, clock: Clock, calle
 
 
 @router.delete("/v1/api-keys/{key}", status_code=204, responses=problem_responses(404))
-async def revoke_key(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
+async def revoke_key(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
     """Refuse the API key from now on."""
     async with database.write() as connection:
         await revoke_api_key(connection, caller.environment, key, now=clock())

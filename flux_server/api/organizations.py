@@ -8,12 +8,13 @@ import math
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.entitlements import Entitlement, Entitlements, Reason, resolve
-from flux_middleware.snapshot import UsageStanding, wire_value
+from flux_middleware.snapshot import UsageStanding, require_organization, wire_value
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, OrganizationId, requires_scope
+from flux_server.api.fields import Moment, Text, Value
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.reading import read_catalog, read_metric
 from flux_server.errors import InvalidRequestError
@@ -33,7 +34,6 @@ router = APIRouter(tags=["organizations"], responses=problem_responses(401, 403)
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
-Value = bool | int | Literal["unlimited"]
 
 
 class OrganizationSummary(BaseModel):
@@ -100,7 +100,7 @@ class OrganizationBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", max_length=255)
+    name: Text = Field("", max_length=255)
 
 
 class OverrideBody(BaseModel):
@@ -108,12 +108,12 @@ class OverrideBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    feature: str
+    feature: Text
     effect: Literal["set", "add", "deny"]
-    value: StrictBool | StrictInt | Literal["unlimited"] | None = None
-    until: int | None = Field(None, description="Seconds since 1970; without it, until removed.")
-    author: str = Field("", max_length=255)
-    reason: str = Field("", max_length=2_000)
+    value: Value | None = None
+    until: Moment | None = Field(None, description="Seconds since 1970; without it, until removed.")
+    author: Text = Field("", max_length=255)
+    reason: Text = Field("", max_length=2_000)
 
 
 class OverrideAnswer(BaseModel):
@@ -126,7 +126,7 @@ class OverrideAnswer(BaseModel):
 async def list_some_organizations(
     database: DatabaseOf,
     caller: Reader,
-    query: Annotated[str, Query(max_length=255, description="Part of an id or a name.")] = "",
+    query: Annotated[Text, Query(max_length=255, description="Part of an id or a name.")] = "",
     cursor: Annotated[str, Query(max_length=1_000)] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> OrganizationsAnswer:
@@ -171,7 +171,7 @@ async def read_usage(
     database: DatabaseOf,
     clock: Clock,
     caller: Reader,
-    metric: Annotated[str, Query(description="The metric's key.")],
+    metric: Annotated[Text, Query(description="The metric's key.")],
 ) -> UsageAnswer:
     """Return what the organization used of a metric in its current period."""
     async with database.read() as connection:
@@ -212,7 +212,7 @@ async def create_override(
     responses=problem_responses(404),
 )
 async def delete_override(
-    organization: OrganizationId, override: str, database: DatabaseOf, clock: Clock, caller: Admin
+    organization: OrganizationId, override: Text, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> None:
     """End an exception."""
     async with database.write() as connection:
@@ -283,7 +283,8 @@ def _cursor(organization: str) -> str:
 
 def _after(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor.encode()).decode()
+        after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        return require_organization(after) if after else ""
     except (binascii.Error, ValueError) as error:
         raise InvalidRequestError(
             "`cursor` is the `next_cursor` of the page before; leave it out at first"

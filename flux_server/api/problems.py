@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError
-from flux_server.errors import RequestError
+from flux_server.errors import BodyTooLargeError, RequestError
 
-__all__ = ["PROBLEM_SCHEMA", "install_problem_handlers", "problem_response", "problem_responses"]
+__all__ = [
+    "OTHER_PROBLEMS",
+    "PROBLEM_SCHEMA",
+    "FailedRequests",
+    "install_problem_handlers",
+    "problem_content",
+    "problem_response",
+    "problem_responses",
+]
 
 _MEDIA_TYPE = "application/problem+json"
+_SHOWN_ERRORS = 20
+_SHOWN_NAME = 64
 _log = structlog.get_logger("flux.api")
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -36,10 +47,38 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+OTHER_PROBLEMS: Final[dict[int, tuple[str, str, str]]] = {
+    400: (
+        "bad_request",
+        "Bad request",
+        "The body cannot be read; send JSON as /v1/openapi.json describes it.",
+    ),
+    404: (
+        "not_found",
+        "Not found",
+        "There is nothing at this address; /v1/openapi.json lists what there is.",
+    ),
+    405: (
+        "method_not_allowed",
+        "Method not allowed",
+        "This address does not answer {method}; the Allow header says what it answers.",
+    ),
+    500: ("internal_error", "Internal error", "The server failed; its log says why. Try again later."),
+}
+"""Code, title and detail of what is refused before a route, or fails in one, by status."""
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe, for OpenAPI, that a route may answer with problems of these statuses."""
-    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": problem_content()}
+        for status in statuses
+    }
+
+
+def problem_content() -> dict[str, Any]:
+    """Describe, for OpenAPI, the body of a problem."""
+    return {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def problem_response(error: RequestError) -> Response:
@@ -48,13 +87,12 @@ def problem_response(error: RequestError) -> Response:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of the API with a problem, whoever raised it."""
+    """Answer every refusal with a problem, whoever raised it; `FailedRequests` answers what is left."""
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(InvalidOrganizationError, _on_invalid_value)
     app.add_exception_handler(InvalidRecordError, _on_invalid_value)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_anything_else)
 
 
 async def _on_request_error(_: Request, error: Exception) -> Response:
@@ -66,38 +104,74 @@ async def _on_invalid_value(_: Request, error: Exception) -> Response:
     return _problem(422, "invalid_request", "Invalid request", str(error))
 
 
-async def _on_validation_error(_: Request, error: Exception) -> Response:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if found[0]["loc"] == ("body",) and not _is_json(request.headers.get("Content-Type", "")):
+        detail = "the body is JSON; send it with the header `Content-Type: application/json`"
+        return _problem(422, "invalid_request", "Invalid request", detail)
     # Without `input`: what was sent may hold a secret.
     errors = [
-        {"at": [str(part) for part in found["loc"]], "detail": found["msg"]} for found in error.errors()
+        {"at": [str(part)[:_SHOWN_NAME] for part in one["loc"]], "detail": one["msg"]}
+        for one in found[:_SHOWN_ERRORS]
     ]
-    detail = "; ".join(f"{'.'.join(found['at'])}: {found['detail']}" for found in errors)
+    detail = "; ".join(f"{'.'.join(one['at'])}: {one['detail']}" for one in errors)
+    if len(found) > _SHOWN_ERRORS:
+        detail += f"; and {len(found) - _SHOWN_ERRORS} more"
     return _problem(422, "invalid_request", "Invalid request", detail, {"errors": errors})
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == BodyTooLargeError.status:
+        refusal = BodyTooLargeError(error.detail)
+        return _problem(refusal.status, refusal.code, refusal.title, refusal.detail, headers=headers)
+    if error.status_code == 405:
+        headers |= _allowed(request)
     phrase = HTTPStatus(error.status_code).phrase
-    code = phrase.lower().replace(" ", "_").replace("-", "_")
-    detail = error.detail if error.detail != phrase else _DETAILS.get(error.status_code, phrase)
-    return _problem(
-        error.status_code, code, phrase, detail.format(method=request.method), headers=error.headers or {}
-    )
+    unforeseen = (phrase.lower().replace(" ", "_"), phrase, error.detail)
+    code, title, detail = OTHER_PROBLEMS.get(error.status_code, unforeseen)
+    return _problem(error.status_code, code, title, detail.format(method=request.method), headers=headers)
 
 
-_DETAILS = {
-    404: "There is nothing at this address; /v1/openapi.json lists what there is.",
-    405: "This address does not answer {method}; the Allow header says what it answers.",
-}
+def _allowed(request: Request) -> dict[str, str]:
+    """Say what the address answers: FastAPI names the methods of one of its routes only."""
+    route = getattr(request.scope.get("route"), "path", None)
+    methods = request.app.openapi()["paths"].get(route)
+    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
 
 
-async def _on_anything_else(request: Request, error: Exception) -> Response:
-    route = request.scope.get("route")
-    _log.error("request failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
-    return _problem(
-        500, "internal_error", "Internal error", "The server failed; its log says why. Try again later."
-    )
+class FailedRequests:
+    """Answer a request that failed with a problem, and log it once; the connection goes on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception as error:
+            if started:
+                raise  # uvicorn logs it and cuts the answer off, so nobody takes it for whole
+            route = getattr(scope.get("route"), "path", None)
+            _log.error("request failed", method=scope["method"], route=route, exc_info=error)
+            await _problem(500, *OTHER_PROBLEMS[500])(scope, receive, send)
 
 
 def _problem(

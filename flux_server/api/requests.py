@@ -12,6 +12,10 @@ __all__ = ["MAX_BODY", "BodyLimit", "CountedRequests", "EncodedOrganizations"]
 MAX_BODY = 4 * 1024 * 1024
 """Bytes that a request's body may have."""
 
+_METHODS = frozenset(
+    {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+)  # callers can invent others
+
 
 class EncodedOrganizations:
     """Match organizations' addresses as they were sent: an id may hold `/`, which must not separate anything."""
@@ -25,7 +29,7 @@ class EncodedOrganizations:
             and scope["path"].startswith("/v1/organizations/")
             and scope.get("raw_path")
         ):
-            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
         await self.app(scope, receive, send)
 
 
@@ -71,7 +75,8 @@ class CountedRequests:
             if message["type"] == "http.response.start":
                 # The route's template, never the path: paths carry tokens and organizations' ids.
                 route = getattr(scope.get("route"), "path", "")
-                self.monitoring.requests.labels(scope["method"], route, message["status"]).inc()
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self.monitoring.requests.labels(method, route, message["status"]).inc()
             await send(message)
 
         await self.app(scope, receive, counted)

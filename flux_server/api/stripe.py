@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
+from flux_server.api.fields import Text
 from flux_server.api.problems import problem_responses
 from flux_server.errors import BodyTooLargeError
 from flux_server.stripe.connector import Connector
@@ -39,7 +40,7 @@ class LinkBody(BaseModel):
 
     api_key: SecretStr | None = Field(None, description="A restricted key (rk_…) of the Stripe account.")
     webhook_secret: SecretStr | None = Field(None, description="The endpoint's signing secret (whsec_…).")
-    metadata_key: str | None = Field(
+    metadata_key: Text | None = Field(
         None, description="Which metadata of a customer names the organization; at first `organization_id`."
     )
 
@@ -64,7 +65,7 @@ class CustomerBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    organization: str
+    organization: Text
 
 
 class ForwardAnswer(BaseModel):
@@ -114,7 +115,7 @@ async def delete_stripe_link(database: DatabaseOf, caller: Admin) -> None:
 
 @router.put("/customers/{customer}", status_code=204, responses=problem_responses(401, 403, 422))
 async def put_stripe_customer(
-    customer: Annotated[str, Path(max_length=255)],
+    customer: Annotated[Text, Path(max_length=255)],
     body: CustomerBody,
     database: DatabaseOf,
     clock: Clock,
@@ -143,7 +144,7 @@ async def forward_usage(connector: ConnectorOf, caller: Admin) -> ForwardAnswer:
 
 @router.post("/webhooks/{token}", responses=problem_responses(400, 404, 413))
 async def receive_stripe_webhook(
-    token: str,
+    token: Text,
     request: Request,
     connector: ConnectorOf,
     stripe_signature: Annotated[str, Header()] = "",
