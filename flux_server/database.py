@@ -7,7 +7,7 @@ Tables are declared next to the concept that owns them, on the `metadata` of thi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -26,13 +26,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeEngine
 
 from flux_server.bell import Bell
+from flux_server.errors import UnavailableError
 
-__all__ = ["Database", "announce", "insert", "metadata", "rows"]
+__all__ = ["SYSTEM", "Database", "actor_of", "announce", "insert", "metadata", "rows"]
 
 metadata = MetaData(
     naming_convention={
@@ -44,7 +47,11 @@ metadata = MetaData(
     }
 )
 
+SYSTEM = "flux"
+"""Who acts when nobody was asked to."""
+
 _ANNOUNCED = "flux.announced"
+_ACTOR = "flux.actor"
 
 
 class Database:
@@ -59,10 +66,14 @@ class Database:
         self._writer = self._engine(begin="BEGIN IMMEDIATE", pool_size=1) if self.is_sqlite else self._reader
 
     def _engine(self, *, begin: str, pool_size: int) -> AsyncEngine:
+        # Errors name their statements' parameters, and end up in the log.
         if not self.is_sqlite:
-            # Readers see one moment for the whole block, as they do on SQLite.
-            return create_async_engine(self.url, pool_size=pool_size, pool_pre_ping=True)
-        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0, pool_timeout=60)
+            return create_async_engine(
+                self.url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True
+            )
+        engine = create_async_engine(
+            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=60, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
 
         def begin_transaction(connection: Connection) -> None:
@@ -73,8 +84,12 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that sees one moment of the database throughout."""
-        async with self._reader.connect() as connection:
+        """Open a transaction that sees one moment of the database throughout.
+
+        Raises:
+            UnavailableError: the database cannot be reached.
+        """
+        async with _connected(self._reader) as connection:
             if not self.is_sqlite:
                 await connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -83,11 +98,17 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that commits at the end of the block, then rings what it announced."""
-        async with self._writer.connect() as connection:
+    async def write(self, actor: str = SYSTEM) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that commits at the end of the block, then rings what it announced.
+
+        The history says that `actor` changed what it changes.
+
+        Raises:
+            UnavailableError: the database cannot be reached.
+        """
+        async with _connected(self._writer) as connection:
             topics: set[str] = set()
-            connection.sync_connection.info[_ANNOUNCED] = topics  # type: ignore[union-attr]  # it is connected
+            connection.sync_connection.info.update({_ANNOUNCED: topics, _ACTOR: actor})  # type: ignore[union-attr]  # it is connected
             async with connection.begin():
                 yield connection
         for topic in topics:
@@ -103,6 +124,11 @@ class Database:
 def announce(connection: AsyncConnection, topic: str) -> None:
     """Ring `topic` once the transaction of `connection` has committed."""
     connection.sync_connection.info[_ANNOUNCED].add(topic)  # type: ignore[union-attr]  # it is connected
+
+
+def actor_of(connection: AsyncConnection) -> str:
+    """Return who acts in the `write` transaction of `connection`."""
+    return str(connection.sync_connection.info[_ACTOR])  # type: ignore[union-attr]  # it is connected
 
 
 def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -128,6 +154,16 @@ def rows(
         values = [cast(element.op("->>")(place), kind) for place, kind in enumerate(columns.values())]
     named = [value.label(name) for name, value in zip(columns, values, strict=True)]
     return select(*named).subquery("rows")
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except (OSError, DBAPIError, PoolTimeoutError) as error:
+            raise UnavailableError("the server's database cannot be reached now; try again") from error
+        yield connection
 
 
 def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ARG001  the event passes both

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from flux_server.database import metadata
 
-__all__ = ["api_keys", "changes", "environments", "revisions"]
+__all__ = ["api_keys", "changes", "environments", "history", "revisions"]
 
 environments = Table(
     "environments",
@@ -54,4 +54,18 @@ api_keys = Table(
     Column("digest", String(64), nullable=False, unique=True),  # SHA-256: the key has 256 bits of its own
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+)
+
+history = Table(  # how a subject stood from `at` on, until the next row of the same subject
+    "history",
+    metadata,
+    # SQLite counts up only what it calls INTEGER.
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("environment", ForeignKey("environments.key"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),  # see history.Kind
+    Column("subject", String(255), nullable=False),
+    Column("state", Text),  # JSON; empty: there was none from then on
+    Index("ix_history_environment_kind_subject_id", "environment", "kind", "subject", "id"),
 )
