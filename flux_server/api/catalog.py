@@ -12,14 +12,9 @@ from flux_middleware.snapshot import Feature, Grant, Metric, PlanVersion, plan_v
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.fields import Text, Value
 from flux_server.api.problems import problem_responses
-from flux_server.catalog.editing import (
-    PlanDraft,
-    publish_plan,
-    save_feature,
-    save_metric,
-    save_plan,
-    set_default_plan,
-)
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan, set_default_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import (
     Plan,
     PlanPrice,

@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import Catalog, Feature, Grant, Metric, PlanVersion, plan_version_id
+from flux_middleware.snapshot import (
+    Catalog,
+    Feature,
+    Grant,
+    Metric,
+    PlanVersion,
+    StatusPolicy,
+    decode,
+    plan_version_id,
+)
 from flux_server.catalog.tables import features, metrics, plan_prices, plan_versions, plans
 from flux_server.environments.environments import read_environment
 from flux_server.errors import NotFoundError
 
 __all__ = [
+    "Described",
     "MatchedPrice",
     "Plan",
     "PlanPrice",
     "PublishedVersion",
+    "catalog_of",
+    "describe_features",
+    "describe_metrics",
+    "find_feature",
+    "find_features",
+    "find_metric",
+    "find_plan",
     "list_features",
     "list_metrics",
     "list_plans",
-    "match_price",
+    "match_prices",
     "read_catalog",
     "read_feature",
     "read_metric",
     "read_plan",
 ]
 
+T = TypeVar("T")
+
 _grants = msgspec.json.Decoder(tuple[Grant, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Described(Generic[T]):
+    """A feature or a metric as workers know it, with what only its editors see."""
+
+    value: T
+    description: str = ""
+    archived_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +81,10 @@ class PublishedVersion:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan with its published versions, oldest first, and the draft of the next one, if there is one."""
+    """A plan with its published versions, oldest first, and the draft of the next one, if there is one.
+
+    Its `policy` takes the place of the environment's for its subscribers.
+    """
 
     key: str
     name: str
@@ -60,6 +92,9 @@ class Plan:
     prices: tuple[PlanPrice, ...]
     draft: tuple[Grant, ...] | None
     versions: tuple[PublishedVersion, ...]
+    description: str = ""
+    policy: StatusPolicy | None = None
+    archived_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,60 +108,113 @@ class MatchedPrice:
 async def read_catalog(connection: AsyncConnection, environment: str) -> Catalog:
     """Return the catalog as workers receive it: published versions only."""
     settings = await read_environment(connection, environment)
-    rows = await connection.execute(
-        select(plan_versions, plans.c.kind)
-        .join(plans, _same_plan)
-        .where(plan_versions.c.environment == environment, plan_versions.c.published_at.is_not(None))
-        .order_by(plan_versions.c.plan, plan_versions.c.version)
-    )
-    versions = tuple(_plan_version(row) for row in rows)
-    # The newest version of each plan comes last, so it is the one that stays.
-    newest = {version.plan: version.id for version in versions}
-    return Catalog(
-        features=await list_features(connection, environment),
-        metrics=await list_metrics(connection, environment),
-        plan_versions=versions,
-        default_plan=newest.get(settings.default_plan or ""),
+    return catalog_of(
+        await list_features(connection, environment),
+        await list_metrics(connection, environment),
+        await list_plans(connection, environment),
+        default_plan=settings.default_plan,
         policy=settings.policy,
+    )
+
+
+def catalog_of(
+    features: tuple[Feature, ...],
+    metrics: tuple[Metric, ...],
+    plans: tuple[Plan, ...],
+    *,
+    default_plan: str | None,
+    policy: StatusPolicy,
+) -> Catalog:
+    """Return what workers need to know of all this."""
+    newest = {plan.key: plan_version_id(plan.key, plan.versions[-1].version) for plan in plans if plan.versions}
+    return Catalog(
+        features=features,
+        metrics=metrics,
+        plan_versions=tuple(
+            _wire_version(plan, version) for plan in plans for version in plan.versions
+        ),
+        default_plan=newest.get(default_plan or ""),
+        policy=policy,
+        plan_policies={plan.key: plan.policy for plan in plans if plan.policy is not None},
+    )
+
+
+def _wire_version(plan: Plan, version: PublishedVersion) -> PlanVersion:
+    replaced_by = version.replaced_by
+    return PlanVersion(
+        id=plan_version_id(plan.key, version.version),
+        plan=plan.key,
+        version=version.version,
+        kind=plan.kind,
+        grants=version.grants,
+        replaced_by=None if replaced_by is None else plan_version_id(plan.key, replaced_by),
     )
 
 
 async def list_features(connection: AsyncConnection, environment: str) -> tuple[Feature, ...]:
     """Return the environment's features, in the order of their keys."""
+    return tuple(feature.value for feature in await describe_features(connection, environment))
+
+
+async def describe_features(connection: AsyncConnection, environment: str) -> tuple[Described[Feature], ...]:
+    """Return the environment's features with their descriptions, in the order of their keys."""
     query = select(features).where(features.c.environment == environment).order_by(features.c.key)
     return tuple(_feature(row) for row in await connection.execute(query))
 
 
-async def read_feature(connection: AsyncConnection, environment: str, key: str) -> Feature:
+async def find_features(
+    connection: AsyncConnection, environment: str, keys: Collection[str]
+) -> dict[str, Described[Feature]]:
+    """Return those of the features that there are, by key."""
+    query = select(features).where(features.c.environment == environment, features.c.key.in_(keys))
+    return {row.key: _feature(row) for row in await connection.execute(query)}
+
+
+async def find_feature(connection: AsyncConnection, environment: str, key: str) -> Described[Feature] | None:
+    """Return the feature; None if there is none of this key."""
+    return (await find_features(connection, environment, [key])).get(key)
+
+
+async def read_feature(connection: AsyncConnection, environment: str, key: str) -> Described[Feature]:
     """Return the feature.
 
     Raises:
         NotFoundError: there is none of this key.
     """
-    query = select(features).where(features.c.environment == environment, features.c.key == key)
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
+    found = await find_feature(connection, environment, key)
+    if found is None:
         raise NotFoundError(f"there is no feature {key!r:.100}; PUT /v1/features/{{key}} defines it")
-    return _feature(row)
+    return found
 
 
 async def list_metrics(connection: AsyncConnection, environment: str) -> tuple[Metric, ...]:
     """Return the environment's metrics, in the order of their keys."""
+    return tuple(metric.value for metric in await describe_metrics(connection, environment))
+
+
+async def describe_metrics(connection: AsyncConnection, environment: str) -> tuple[Described[Metric], ...]:
+    """Return the environment's metrics with their descriptions, in the order of their keys."""
     query = select(metrics).where(metrics.c.environment == environment).order_by(metrics.c.key)
     return tuple(_metric(row) for row in await connection.execute(query))
 
 
-async def read_metric(connection: AsyncConnection, environment: str, key: str) -> Metric:
+async def find_metric(connection: AsyncConnection, environment: str, key: str) -> Described[Metric] | None:
+    """Return the metric; None if there is none of this key."""
+    query = select(metrics).where(metrics.c.environment == environment, metrics.c.key == key)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _metric(row)
+
+
+async def read_metric(connection: AsyncConnection, environment: str, key: str) -> Described[Metric]:
     """Return the metric.
 
     Raises:
         NotFoundError: there is none of this key.
     """
-    query = select(metrics).where(metrics.c.environment == environment, metrics.c.key == key)
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
+    found = await find_metric(connection, environment, key)
+    if found is None:
         raise NotFoundError(f"there is no metric {key!r:.100}; PUT /v1/metrics/{{key}} defines it")
-    return _metric(row)
+    return found
 
 
 async def list_plans(connection: AsyncConnection, environment: str) -> tuple[Plan, ...]:
@@ -135,25 +223,38 @@ async def list_plans(connection: AsyncConnection, environment: str) -> tuple[Pla
     return await _plans(connection, environment, query)
 
 
+async def find_plan(connection: AsyncConnection, environment: str, key: str) -> Plan | None:
+    """Return the plan; None if there is none of this key."""
+    query = select(plans).where(plans.c.environment == environment, plans.c.key == key)
+    found = await _plans(
+        connection, environment, query, plan_versions.c.plan == key, plan_prices.c.plan == key
+    )
+    return found[0] if found else None
+
+
 async def read_plan(connection: AsyncConnection, environment: str, key: str) -> Plan:
     """Return the plan.
 
     Raises:
         NotFoundError: there is none of this key.
     """
-    query = select(plans).where(plans.c.environment == environment, plans.c.key == key)
-    found = await _plans(
-        connection, environment, query, plan_versions.c.plan == key, plan_prices.c.plan == key
-    )
-    if not found:
+    plan = await find_plan(connection, environment, key)
+    if plan is None:
         raise NotFoundError(f"there is no plan {key!r:.100}; PUT /v1/plans/{{key}} makes it")
-    return found[0]
+    return plan
 
 
-async def match_price(connection: AsyncConnection, environment: str, price: str) -> MatchedPrice | None:
-    """Return what the price sells now: the newest published version of its plan; None if nothing sells by it."""
+async def match_prices(
+    connection: AsyncConnection, environment: str, prices: Collection[str] | None = None
+) -> dict[str, MatchedPrice]:
+    """Return what each price sells now: the newest published version of its plan. Of all prices if None."""
     query = (
-        select(plan_prices.c.plan, plan_prices.c.metric, func.max(plan_versions.c.version).label("version"))
+        select(
+            plan_prices.c.price,
+            plan_prices.c.plan,
+            plan_prices.c.metric,
+            func.max(plan_versions.c.version).label("version"),
+        )
         .join(
             plan_versions,
             and_(
@@ -162,14 +263,15 @@ async def match_price(connection: AsyncConnection, environment: str, price: str)
                 plan_versions.c.published_at.is_not(None),
             ),
         )
-        .where(plan_prices.c.environment == environment, plan_prices.c.price == price)
-        .group_by(plan_prices.c.plan, plan_prices.c.metric)
+        .where(plan_prices.c.environment == environment)
+        .group_by(plan_prices.c.price, plan_prices.c.plan, plan_prices.c.metric)
     )
-    row = (await connection.execute(query)).one_or_none()
-    return None if row is None else MatchedPrice(plan_version_id(row.plan, row.version), row.metric)
-
-
-_same_plan = and_(plans.c.environment == plan_versions.c.environment, plans.c.key == plan_versions.c.plan)
+    if prices is not None:
+        query = query.where(plan_prices.c.price.in_(prices))
+    return {
+        row.price: MatchedPrice(plan_version_id(row.plan, row.version), row.metric)
+        for row in await connection.execute(query)
+    }
 
 
 async def _plans(
@@ -212,25 +314,25 @@ def _plan(row: Row[Any], versions: list[Row[Any]], prices: list[PlanPrice]) -> P
             for version in versions
             if version.published_at is not None
         ),
+        description=row.description,
+        policy=None if row.policy is None else decode(row.policy, StatusPolicy),
+        archived_at=row.archived_at,
     )
 
 
-def _plan_version(row: Row[Any]) -> PlanVersion:
-    return PlanVersion(
-        id=plan_version_id(row.plan, row.version),
-        plan=row.plan,
-        version=row.version,
+def _feature(row: Row[Any]) -> Described[Feature]:
+    feature = Feature(
+        key=row.key,
         kind=row.kind,
-        grants=_grants.decode(row.grants),
-        replaced_by=None if row.replaced_by is None else plan_version_id(row.plan, row.replaced_by),
+        name=row.name,
+        merge=row.merge,
+        metric=row.metric,
+        reset=row.reset,
+        enforcement=row.enforcement,
     )
+    return Described(feature, row.description, row.archived_at)
 
 
-def _feature(row: Row[Any]) -> Feature:
-    return Feature(
-        key=row.key, kind=row.kind, name=row.name, merge=row.merge, metric=row.metric, reset=row.reset
-    )
-
-
-def _metric(row: Row[Any]) -> Metric:
-    return Metric(key=row.key, name=row.name, unit=row.unit, aggregation=row.aggregation)
+def _metric(row: Row[Any]) -> Described[Metric]:
+    metric = Metric(key=row.key, name=row.name, unit=row.unit, aggregation=row.aggregation)
+    return Described(metric, row.description, row.archived_at)

@@ -15,9 +15,12 @@ features = Table(
     Column("key", String(64), primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False),
     Column("merge", String(16), nullable=False),
     Column("metric", String(64)),
     Column("reset", String(16), nullable=False),
+    Column("enforcement", String(16), nullable=False),
+    Column("archived_at", BigInteger),
 )
 
 metrics = Table(
@@ -26,8 +29,10 @@ metrics = Table(
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False),
     Column("unit", String(64), nullable=False),
     Column("aggregation", String(16), nullable=False),
+    Column("archived_at", BigInteger),
 )
 
 plans = Table(
@@ -36,7 +41,10 @@ plans = Table(
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False),
     Column("kind", String(16), nullable=False),  # base | addon
+    Column("policy", Text),  # JSON of catalog.StatusPolicy; empty: the environment's
+    Column("archived_at", BigInteger),
 )
 
 plan_versions = Table(  # at most one draft a plan; a published row changes only in `replaced_by`

@@ -1,13 +1,27 @@
-"""Which values fit a feature: said once, for plans and overrides alike."""
+"""Which values fit a feature: said once, for plans and overrides alike; and the words the catalog knows."""
 
 from __future__ import annotations
 
-from flux_middleware.snapshot import Feature, WireValue
+from typing import Final
 
-__all__ = ["MAX_NUMBER", "misfit"]
+from flux_middleware.snapshot import MAX_NUMBER, Feature, WireValue
 
-MAX_NUMBER = 2**53 - 1
-"""The largest number that every JSON reader keeps exactly."""
+__all__ = [
+    "AGGREGATIONS",
+    "ENFORCEMENTS",
+    "KINDS",
+    "LIMIT_MERGES",
+    "PLAN_KINDS",
+    "RESETS",
+    "misfit",
+]
+
+KINDS: Final = ("boolean", "limit")
+LIMIT_MERGES: Final = ("base_plus_addons", "sum", "max", "min")
+RESETS: Final = ("billing", "day", "week", "month", "year", "never")
+ENFORCEMENTS: Final = ("hard", "soft")
+AGGREGATIONS: Final = ("sum",)
+PLAN_KINDS: Final = ("base", "addon")
 
 
 def misfit(feature: Feature, value: WireValue | None, *, negative: bool = False) -> str | None:

@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import StatusPolicy
+from flux_middleware.snapshot import StatusPolicy, decode, encode
 from flux_server.database import insert
+from flux_server.environments.history import note
 from flux_server.environments.tables import environments, revisions
 from flux_server.errors import InvalidRequestError, NotFoundError
 
-__all__ = ["Environment", "ensure_environment", "list_environments", "read_environment"]
+__all__ = [
+    "Environment",
+    "ensure_environment",
+    "list_environments",
+    "note_settings",
+    "read_environment",
+]
 
 _KEY = re.compile(r"[a-z0-9-]{1,32}\Z")
 
@@ -37,18 +44,25 @@ async def ensure_environment(connection: AsyncConnection, key: str, now: float) 
     """Make the environment if it is new, and return it."""
     if not _KEY.match(key):
         raise InvalidRequestError(f"an environment's key is 1 to 32 of a-z, 0-9 and '-', not {key!r:.100}")
-    policy = StatusPolicy()
     values = {
         "key": key,
         "instance": uuid.uuid4().hex,
         "created_at": int(now),
-        "leeway": policy.leeway,
-        "grace": policy.grace,
+        "policy": encode(StatusPolicy()).decode(),
     }
-    await connection.execute(insert(connection, environments).values(values).on_conflict_do_nothing())
+    made = await connection.execute(insert(connection, environments).values(values).on_conflict_do_nothing())
     logs = [{"environment": key, "log": log, "value": 0} for log in ("changes", "usage")]
     await connection.execute(insert(connection, revisions).values(logs).on_conflict_do_nothing())
+    if made.rowcount:
+        await note_settings(connection, key, now)
     return await read_environment(connection, key)
+
+
+async def note_settings(connection: AsyncConnection, environment: str, now: float) -> None:
+    """Note in the history what holds from now on for all the environment's organizations."""
+    present = await read_environment(connection, environment)
+    state = {"default_plan": present.default_plan, "policy": present.policy}
+    await note(connection, environment, "settings", "", state, now)
 
 
 async def read_environment(connection: AsyncConnection, key: str) -> Environment:
@@ -76,5 +90,5 @@ def _environment(row: Row[tuple[object, ...]]) -> Environment:
         instance=row.instance,
         created_at=row.created_at,
         default_plan=row.default_plan,
-        policy=StatusPolicy(leeway=row.leeway, grace=row.grace),
+        policy=decode(row.policy, StatusPolicy),
     )

@@ -19,8 +19,7 @@ environments = Table(
         "created_at", BigInteger, nullable=False
     ),  # of another database under the same address is not trusted
     Column("default_plan", String(64)),
-    Column("leeway", BigInteger, nullable=False),
-    Column("grace", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False),  # JSON of catalog.StatusPolicy
 )
 
 revisions = Table(  # one row a counter: `changes` for what followers apply, `usage` for standings

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from typing import Literal
-
+from typing import Final
 import msgspec
 from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import Override, WireValue
+from flux_middleware.snapshot import Feature, Override, WireValue
 from flux_server.catalog.reading import read_feature
-from flux_server.catalog.values import misfit
+from flux_server.catalog.values import ENFORCEMENTS, misfit
 from flux_server.environments.revisions import lock
 from flux_server.errors import InvalidRequestError, NotFoundError
 from flux_server.organizations.organizations import read_organization
 from flux_server.organizations.records import read_record, refresh_record
 from flux_server.organizations.tables import overrides
 
-__all__ = ["InvalidOverrideError", "add_override", "list_overrides", "remove_override"]
+__all__ = ["EFFECTS", "InvalidOverrideError", "add_override", "list_overrides", "remove_override"]
+
+EFFECTS: Final = ("set", "add", "deny")
 
 
 class InvalidOverrideError(InvalidRequestError):
@@ -34,14 +35,18 @@ async def add_override(
     organization: str,
     *,
     feature: str,
-    effect: Literal["set", "add", "deny"],
+    effect: str,
     value: WireValue | None = None,
+    since: int | None = None,
     until: int | None = None,
+    enforcement: str = "",
     author: str = "",
     reason: str = "",
     now: float,
 ) -> Override:
-    """Make an exception for the organization, at once and until `until` (epoch seconds), if that is given.
+    """Make an exception for the organization, from `since` until `until` (epoch seconds) where these are given.
+
+    With an `enforcement`, the metered limit is enforced in that way meanwhile.
 
     Raises:
         InvalidOverrideError: the value does not fit the feature or the effect, or the exception is over already.
@@ -49,16 +54,13 @@ async def add_override(
     """
     await lock(connection, environment)
     await read_organization(connection, environment, organization)
-    known = await read_feature(connection, environment, feature)
-    if effect == "deny":
-        wrong = None if value is None else "`deny` takes no value; leave it out"
-    else:
-        wrong = misfit(known, value, negative=effect == "add")
-    if until is not None and until <= now:
-        wrong = f"`until` is {until}, which is not in the future; leave it out for an override without an end"
+    override = Override(
+        uuid.uuid4().hex, feature, effect, value, until, author[:255], reason, since, enforcement
+    )
+    known = (await read_feature(connection, environment, feature)).value
+    wrong = _value_error(known, override) or _time_error(override, now)
     if wrong:
         raise InvalidOverrideError(wrong)
-    override = Override(uuid.uuid4().hex, feature, effect, value, until, author[:255], reason)
     await connection.execute(
         insert(overrides).values(
             **msgspec.structs.asdict(override)
@@ -72,6 +74,26 @@ async def add_override(
     )
     await refresh_record(connection, environment, organization, now)
     return override
+
+
+def _value_error(feature: Feature, override: Override) -> str | None:
+    if override.effect not in EFFECTS:
+        return f"an override's effect is one of {', '.join(EFFECTS)}, not {override.effect!r:.50}"
+    if override.enforcement and (feature.metric is None or override.enforcement not in ENFORCEMENTS):
+        return "`enforcement` is 'hard' or 'soft', and of a limit that is used up by a metric; leave it out"
+    if override.effect == "deny":
+        return None if override.value is None else "`deny` takes no value; leave it out"
+    return misfit(feature, override.value, negative=override.effect == "add")
+
+
+def _time_error(override: Override, now: float) -> str | None:
+    if override.until is None:
+        return None
+    if override.until <= now:
+        return f"`until` is {override.until}, which is not in the future; leave it out for an override without an end"
+    if override.since is not None and override.until <= override.since:
+        return f"`until` is {override.until}, which is not after `since`, {override.since}"
+    return None
 
 
 async def remove_override(

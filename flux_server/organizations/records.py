@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, Override, decode, encode
 from flux_server.database import rows
+from flux_server.environments.history import note
 from flux_server.environments.revisions import advance, lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations, overrides
@@ -77,6 +78,7 @@ async def refresh_record(
     revision = await advance(connection, environment, kind="organization", organization=organization, now=now)
     record = msgspec.structs.replace(record, revision=revision)
     await connection.execute(update(organizations).where(mine).values(record=encode(record)))
+    await note(connection, environment, "record", organization, record, now)
     return True
 
 
@@ -97,6 +99,8 @@ async def _read_overrides(
             until=row.until,
             author=row.author,
             reason=row.reason,
+            since=row.since,
+            enforcement=row.enforcement,
         )
         for row in found
     )

@@ -39,7 +39,9 @@ overrides = Table(
     Column("feature", String(64), nullable=False),
     Column("effect", String(16), nullable=False),
     Column("value", Text),  # JSON of snapshot.WireValue
+    Column("since", BigInteger),
     Column("until", BigInteger),
+    Column("enforcement", String(16), nullable=False),
     Column("author", String(255), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
+from flux_middleware.snapshot import PauseCollection
 from flux_server.stripe.errors import AnswerError
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState
 
@@ -101,6 +102,7 @@ def read_subscription(
         trial_end=_moment(data.get("trial_end")),
         cancel_at=_moment(data.get("cancel_at")),
         ended_at=_moment(data.get("ended_at")),
+        pause_collection=_pause(data.get("pause_collection")),
     )
     if state.cancel_at is None and data.get("cancel_at_period_end"):
         ends = [item.period_end for item in items if item.period_end is not None]
@@ -114,10 +116,14 @@ def next_look(state: SubscriptionState, now: float) -> int | None:
     if state.ended_at is not None:
         return None
     renewals = [item.period_end + _RENEWAL for item in state.items if item.period_end is not None]
-    moments = [moment for moment in (state.trial_end, state.cancel_at, *renewals) if moment is not None]
+    moments = [moment for moment in (state.trial_end, state.cancel_at, _resumes_at(state), *renewals) if moment is not None]
     if state.status in _RENEWING and any(moment <= now for moment in renewals):
         moments.append(int(now) + _OVERDUE)
     return min((moment for moment in moments if moment > now), default=None)
+
+
+def _resumes_at(state: SubscriptionState) -> int | None:
+    return None if state.pause_collection is None else state.pause_collection.resumes_at
 
 
 @_shape
@@ -164,6 +170,12 @@ def _item(item: Mapping[str, Any], subscription: Mapping[str, Any]) -> ItemState
         period_start=_moment(item.get("current_period_start") or subscription.get("current_period_start")),
         period_end=_moment(item.get("current_period_end") or subscription.get("current_period_end")),
     )
+
+
+def _pause(pause: Mapping[str, Any] | None) -> PauseCollection | None:
+    if not pause:
+        return None
+    return PauseCollection(_text(pause["behavior"]), resumes_at=_moment(pause.get("resumes_at")))
 
 
 def _metadata(data: Mapping[str, Any]) -> Mapping[str, str]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import Subscription, SubscriptionItem
-from flux_server.catalog.reading import match_price
-from flux_server.catalog.tables import plan_prices
+from flux_middleware.snapshot import PauseCollection, Subscription, SubscriptionItem, plan_version_id
+from flux_server.catalog.reading import match_prices
+from flux_server.catalog.tables import plan_versions
 from flux_server.database import insert
 from flux_server.environments.revisions import lock
 from flux_server.subscriptions.tables import subscription_items, subscriptions
@@ -21,6 +21,7 @@ __all__ = [
     "ItemState",
     "SubscriptionState",
     "assign_subscriptions",
+    "count_subscribers",
     "match_items",
     "read_subscriptions",
     "save_subscription",
@@ -58,7 +59,7 @@ class ItemState:
 class SubscriptionState:
     """A subscription, as the processor has it now; no `organization` while nobody knows whose it is.
 
-    Without `past_due_since`, a subscription is past due since it was first seen to be.
+    Without `past_due_since`, a subscription is past due since it was first seen to be; likewise a pause.
     """
 
     id: str
@@ -70,6 +71,7 @@ class SubscriptionState:
     cancel_at: int | None = None
     ended_at: int | None = None
     past_due_since: int | None = None
+    pause_collection: PauseCollection | None = None
 
 
 async def save_subscription(
@@ -131,41 +133,59 @@ async def assign_subscriptions(
     return {owner for owner in owners if owner is not None}
 
 
-async def match_items(connection: AsyncConnection, environment: str, plan: str) -> set[str]:
-    """Match items that nothing matched so far to the plan's prices; return whose records must be refreshed."""
+async def match_items(connection: AsyncConnection, environment: str, *, limit: int) -> tuple[set[str], bool]:
+    """Match up to `limit` items that nothing matched so far to the plans that are sold by their prices now.
+
+    Returns:
+        Whose records must be refreshed, and whether there are more such items.
+    """
     await lock(connection, environment)
-    prices = select(plan_prices.c.price).where(
-        plan_prices.c.environment == environment, plan_prices.c.plan == plan
-    )
+    sold = {price: match.plan_version for price, match in (await match_prices(connection, environment)).items()}
     unmatched = (
         (subscription_items.c.environment == environment)
         & subscription_items.c.plan_version.is_(None)
-        & subscription_items.c.price.in_(prices)
+        & subscription_items.c.price.in_(sold)
     )
-    rows = await connection.execute(
-        select(subscription_items.c.price, subscriptions.c.organization)
-        .join(
-            subscriptions,
-            (subscriptions.c.environment == subscription_items.c.environment)
-            & (subscriptions.c.id == subscription_items.c.subscription),
-        )
-        .where(unmatched)
-        .distinct()
-    )
-    owners = set()
-    matched: dict[str, str] = {}
-    for price, organization in rows.all():
-        match = await match_price(connection, environment, price)
-        if match is not None:
-            matched[price] = match.plan_version
-            owners.add(organization)
-    for price, plan_version in matched.items():
+    found = (
         await connection.execute(
-            update(subscription_items)
-            .where(unmatched, subscription_items.c.price == price)
-            .values(plan_version=plan_version)
+            select(subscription_items.c.id, subscription_items.c.price, subscriptions.c.organization)
+            .join(subscriptions, _same_subscription)
+            .where(unmatched)
+            .limit(limit)
         )
-    return {owner for owner in owners if owner is not None}
+    ).all()
+    for price in {row.price for row in found}:
+        ids = [row.id for row in found if row.price == price]
+        mine = (subscription_items.c.environment == environment) & subscription_items.c.id.in_(ids)
+        await connection.execute(update(subscription_items).where(mine).values(plan_version=sold[price]))
+    return {row.organization for row in found if row.organization is not None}, len(found) == limit
+
+
+async def count_subscribers(connection: AsyncConnection, environment: str, plan: str) -> dict[str, int]:
+    """Return how many organizations subscribe to each version (its id) of the plan."""
+    versions = select(plan_versions.c.version).where(
+        plan_versions.c.environment == environment, plan_versions.c.plan == plan
+    )
+    ids = [plan_version_id(plan, version) for version in (await connection.execute(versions)).scalars()]
+    rows = await connection.execute(
+        select(
+            subscription_items.c.plan_version, func.count(func.distinct(subscriptions.c.organization))
+        )
+        .join(subscriptions, _same_subscription)
+        .where(
+            subscription_items.c.environment == environment,
+            subscription_items.c.plan_version.in_(ids),
+            subscriptions.c.ended_at.is_(None),
+        )
+        .group_by(subscription_items.c.plan_version)
+    )
+    return {version: count for version, count in rows}
+
+
+_same_subscription = and_(
+    subscriptions.c.environment == subscription_items.c.environment,
+    subscriptions.c.id == subscription_items.c.subscription,
+)
 
 
 async def _stored(connection: AsyncConnection, environment: str, subscription: str) -> Row[Any] | None:
@@ -187,6 +207,7 @@ def _values(state: SubscriptionState, before: Row[Any] | None, now: float) -> di
         "cancel_at": state.cancel_at,
         "ended_at": state.ended_at,
         "past_due_since": _past_due_since(status, state, before, now),
+        **_pause_values(state.pause_collection, before, now),
         "synced_at": int(now),
     }
 
@@ -200,6 +221,19 @@ def _past_due_since(status: str, state: SubscriptionState, before: Row[Any] | No
     if before is not None and before.past_due_since is not None:
         return int(before.past_due_since)
     return int(now)
+
+
+def _pause_values(
+    pause: PauseCollection | None, before: Row[Any] | None, now: float
+) -> dict[str, str | int | None]:
+    if pause is None:
+        return {"pause_behavior": None, "pause_since": None, "pause_resumes_at": None}
+    first_seen = None if before is None else before.pause_since
+    return {
+        "pause_behavior": pause.behavior,
+        "pause_since": pause.since or first_seen or int(now),
+        "pause_resumes_at": pause.resumes_at,
+    }
 
 
 async def _save_items(connection: AsyncConnection, environment: str, state: SubscriptionState) -> None:
@@ -226,7 +260,7 @@ async def _plan_version(
     """Keep the version the item was bought as; an item whose price changed was bought anew."""
     if before is not None and before.plan_version is not None and before.price == item.price:
         return str(before.plan_version)
-    matched = await match_price(connection, environment, item.price)
+    matched = (await match_prices(connection, environment, [item.price])).get(item.price)
     return None if matched is None else matched.plan_version
 
 
@@ -240,6 +274,10 @@ def _subscription(row: Row[Any], items: tuple[SubscriptionItem, ...]) -> Subscri
         cancel_at=row.cancel_at,
         ended_at=row.ended_at,
         past_due_since=row.past_due_since,
+        pause_collection=None
+        if row.pause_behavior is None
+        else PauseCollection(row.pause_behavior, row.pause_since, row.pause_resumes_at),
+        unknown_status=row.unknown_status or "",
     )
 
 

@@ -21,6 +21,9 @@ subscriptions = Table(
     Column("cancel_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("past_due_since", BigInteger),
+    Column("pause_behavior", String(64)),  # what the processor does with what falls due while it collects nothing
+    Column("pause_since", BigInteger),
+    Column("pause_resumes_at", BigInteger),
     Column("synced_at", BigInteger, nullable=False),
     ForeignKeyConstraint(["environment", "organization"], ["organizations.environment", "organizations.id"]),
     Index("ix_subscriptions_environment_organization", "environment", "organization"),
@@ -45,5 +48,6 @@ subscription_items = Table(
         ["environment", "subscription"], ["subscriptions.environment", "subscriptions.id"], ondelete="CASCADE"
     ),
     Index("ix_subscription_items_environment_subscription", "environment", "subscription"),
-    Index("ix_subscription_items_environment_price", "environment", "price"),
+    # Finds whom a price's items are still to be given to, and how many have a version, among millions of others.
+    Index("ix_subscription_items_environment_plan_version_price", "environment", "plan_version", "price"),
 )

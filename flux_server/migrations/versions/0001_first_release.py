@@ -18,8 +18,7 @@ def upgrade() -> None:
         sa.Column("instance", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("default_plan", sa.String(length=64), nullable=True),
-        sa.Column("leeway", sa.BigInteger(), nullable=False),
-        sa.Column("grace", sa.BigInteger(), nullable=False),
+        sa.Column("policy", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_environments")),
     )
     op.create_table(
@@ -68,14 +67,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("environment", "revision", name=op.f("pk_changes")),
     )
     op.create_table(
+        "history",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["environment"], ["environments.key"], name=op.f("fk_history_environment_environments")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_history")),
+    )
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_history_environment_kind_subject_id",
+            ["environment", "kind", "subject", "id"],
+            unique=False,
+        )
+
+    op.create_table(
         "features",
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
         sa.Column("merge", sa.String(length=16), nullable=False),
         sa.Column("metric", sa.String(length=64), nullable=True),
         sa.Column("reset", sa.String(length=16), nullable=False),
+        sa.Column("enforcement", sa.String(length=16), nullable=False),
+        sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_features_environment_environments")
         ),
@@ -86,8 +109,10 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
         sa.Column("unit", sa.String(length=64), nullable=False),
         sa.Column("aggregation", sa.String(length=16), nullable=False),
+        sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_metrics_environment_environments")
         ),
@@ -110,7 +135,10 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("policy", sa.Text(), nullable=True),
+        sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_plans_environment_environments")
         ),
@@ -361,7 +389,9 @@ def upgrade() -> None:
         sa.Column("feature", sa.String(length=64), nullable=False),
         sa.Column("effect", sa.String(length=16), nullable=False),
         sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
         sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("enforcement", sa.String(length=16), nullable=False),
         sa.Column("author", sa.String(length=255), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -417,6 +447,9 @@ def upgrade() -> None:
         sa.Column("cancel_at", sa.BigInteger(), nullable=True),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("past_due_since", sa.BigInteger(), nullable=True),
+        sa.Column("pause_behavior", sa.String(length=64), nullable=True),
+        sa.Column("pause_since", sa.BigInteger(), nullable=True),
+        sa.Column("pause_resumes_at", sa.BigInteger(), nullable=True),
         sa.Column("synced_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["environment", "organization"],
@@ -452,7 +485,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_subscription_items_environment_price", ["environment", "price"], unique=False
+            "ix_subscription_items_environment_plan_version_price",
+            ["environment", "plan_version", "price"],
+            unique=False,
         )
         batch_op.create_index(
             "ix_subscription_items_environment_subscription", ["environment", "subscription"], unique=False
@@ -462,7 +497,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
         batch_op.drop_index("ix_subscription_items_environment_subscription")
-        batch_op.drop_index("ix_subscription_items_environment_price")
+        batch_op.drop_index("ix_subscription_items_environment_plan_version_price")
 
     op.drop_table("subscription_items")
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
@@ -520,6 +555,10 @@ def downgrade() -> None:
     op.drop_table("organizations")
     op.drop_table("metrics")
     op.drop_table("features")
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.drop_index("ix_history_environment_kind_subject_id")
+
+    op.drop_table("history")
     op.drop_table("changes")
     op.drop_table("api_keys")
     op.drop_table("users")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from flux_middleware.snapshot import Feature, Grant
-from flux_server.catalog.editing import PlanDraft, publish_plan, save_feature, save_plan
+from flux_server.catalog.features import save_feature
+from flux_server.catalog.plans import PlanDraft, save_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.database import Database
 from flux_server.organizations.catalog_changes import apply_prices

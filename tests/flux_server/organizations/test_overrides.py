@@ -6,7 +6,7 @@ import pytest
 
 from flux_middleware.entitlements import resolve
 from flux_middleware.snapshot import Feature
-from flux_server.catalog.editing import save_feature
+from flux_server.catalog.features import save_feature
 from flux_server.catalog.reading import read_catalog
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision

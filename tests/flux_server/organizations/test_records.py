@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from flux_middleware.snapshot import Feature, OrganizationRecord
-from flux_server.catalog.editing import save_feature
+from flux_server.catalog.features import save_feature
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision
 from flux_server.errors import NotFoundError

@@ -12,7 +12,9 @@ import pytest
 
 from flux_middleware.entitlements import resolve
 from flux_middleware.snapshot import Feature, Grant, Metric, UsageBatch, UsageSlot
-from flux_server.catalog.editing import PlanDraft, publish_plan, save_feature, save_metric, save_plan
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice, read_catalog
 from flux_server.database import Database
 from flux_server.organizations.catalog_changes import apply_prices

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from flux_middleware.snapshot import Feature, Grant, Subscription
-from flux_server.catalog.editing import PlanDraft, publish_plan, save_feature, save_plan
+from flux_server.catalog.features import save_feature
+from flux_server.catalog.plans import PlanDraft, save_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.database import Database
 from flux_server.organizations.organizations import ensure_organization

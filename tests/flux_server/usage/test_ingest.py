@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flux_middleware.periods import usage_period
 from flux_middleware.snapshot import Metric, OrganizationRecord, UsageBatch, UsageReceipt, UsageSlot
-from flux_server.catalog.editing import save_metric
+from flux_server.catalog.features import save_metric
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision
 from flux_server.errors import InvalidRequestError

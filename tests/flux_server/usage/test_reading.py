@@ -4,7 +4,9 @@ import pytest
 
 from flux_middleware.periods import usage_period
 from flux_middleware.snapshot import Feature, Grant, Metric, OrganizationRecord, UsageBatch, UsageSlot
-from flux_server.catalog.editing import PlanDraft, publish_plan, save_feature, save_metric, save_plan
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision

@@ -5,18 +5,10 @@ from typing import Any
 import pytest
 
 from flux_middleware.snapshot import Feature, Grant, Metric
-from flux_server.catalog.editing import (
-    InvalidCatalogError,
-    MalformedPlanError,
-    NothingToPublishError,
-    PlanDraft,
-    PriceTakenError,
-    publish_plan,
-    save_feature,
-    save_metric,
-    save_plan,
-    set_default_plan,
-)
+from flux_server.catalog.errors import InvalidCatalogError, MalformedPlanError, NothingToPublishError, PriceTakenError
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan, set_default_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice, match_price, read_catalog, read_feature, read_plan
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision
