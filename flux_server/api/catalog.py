@@ -88,11 +88,16 @@ class MetricsAnswer(BaseModel):
 
 
 class GrantBody(_Body):
-    """One feature's value in a plan; `per_unit` numbers are multiplied by the subscribed quantity."""
+    """One feature's value in a plan; `per_unit` numbers are multiplied by the subscribed quantity.
+
+    `enforcement` is the plan's way with a metered limit: it stops at its end, or more is used and billed. Empty: as
+    the feature says.
+    """
 
     feature: Text
     value: Value
     per_unit: bool = False
+    enforcement: Literal["hard", "soft", ""] = ""
 
 
 class PriceBody(_Body):
@@ -235,7 +240,7 @@ async def put_plan(
         name=body.name,
         kind=body.kind,
         prices=tuple(PlanPrice(price.price, price.metric) for price in body.prices),
-        grants=tuple(Grant(grant.feature, grant.value, grant.per_unit) for grant in body.grants),
+        grants=tuple(Grant(**grant.model_dump()) for grant in body.grants),
     )
     async with database.write() as connection:
         plan = await save_plan(connection, caller.environment, draft, clock())

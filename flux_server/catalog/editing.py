@@ -291,6 +291,7 @@ def _require_free_prices(draft: PlanDraft, others: Any) -> None:
 async def _save(
     connection: AsyncConnection, table: Table, environment: str, values: dict[str, object]
 ) -> None:
+    values = {name: value for name, value in values.items() if name in table.c}
     statement = insert(connection, table).values(environment=environment, **values)
     changed = {name: value for name, value in values.items() if name != "key"}
     await connection.execute(

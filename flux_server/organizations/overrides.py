@@ -61,7 +61,7 @@ async def add_override(
     override = Override(uuid.uuid4().hex, feature, effect, value, until, author[:255], reason)
     await connection.execute(
         insert(overrides).values(
-            **msgspec.structs.asdict(override)
+            **{name: given for name, given in msgspec.structs.asdict(override).items() if name in overrides.c}
             | {
                 "environment": environment,
                 "organization": organization,
