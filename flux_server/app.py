@@ -17,6 +17,7 @@ from flux_server.api.openapi import describe
 from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
+from flux_server.dashboard.app import WithDashboard, create_dashboard
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
 from flux_server.environments.jobs import environment_jobs
@@ -55,7 +56,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.streams = Streams(app.state.database.bell)
     app.state.stripe = Connector(app.state.database, settings, clock)
+    app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
+    app.add_middleware(WithDashboard, dashboard=app.state.dashboard)
     app.add_middleware(BodyLimit)
     app.add_middleware(FailedRequests)
     app.add_middleware(EncodedOrganizations)
