@@ -3,74 +3,60 @@
 Contributions (plan versions of live subscription items, or the default plan) are merged feature by feature, then
 overrides apply. Everything that can be true only for a time has a window, so the answer says until when it
 holds, and transitions happen on time with nobody asked. The order of subscriptions, items and overrides never
-matters.
+matters. docs/entitlements.md says the rules in full, and tests/conformance holds them.
+
+A host resolves an organization whenever it changed, with requests waiting; so values are computed first, and
+reasons only for those who ask.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Final
 
-from flux_middleware.snapshot import (
-    UNLIMITED,
-    Catalog,
-    Feature,
-    FeatureValue,
-    Grant,
-    OrganizationRecord,
-    Override,
-    PlanVersion,
-    StatusPolicy,
-    Subscription,
-    SubscriptionItem,
-    feature_value,
+import msgspec
+
+from flux_middleware.catalog import Catalog, Feature, FeatureValue, Granted
+from flux_middleware.chain import Chain
+from flux_middleware.contributions import (
+    Contribution,
+    ReasonKind,
+    Verdict,
+    contributions,
+    default_contribution,
 )
+from flux_middleware.periods import limit_period
+from flux_middleware.reasons import Reason, amount, contribution_reason, override_reason
+from flux_middleware.snapshot import OrganizationRecord, Override
 
-__all__ = ["Entitlement", "Entitlements", "Reason", "ReasonKind", "resolve"]
-
-
-class ReasonKind(StrEnum):
-    """Where a part of an entitlement comes from."""
-
-    SUBSCRIPTION = "subscription"
-    DEFAULT_PLAN = "default_plan"
-    OVERRIDE = "override"
+__all__ = ["Entitlement", "Entitlements", "Reason", "ReasonKind", "Verdict", "explain", "resolve"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One link of the chain that led to a value: what contributed it, how much, and until when (epoch seconds)."""
+class Entitlement(msgspec.Struct, frozen=True, dict=True):
+    """A feature's value for an organization, until when it surely stands, and why.
 
-    kind: ReasonKind
-    value: FeatureValue
-    until: float = math.inf
-    plan_version: str = ""
-    subscription: str = ""
-    status: str = ""
-    item: str = ""
-    price: str = ""
-    override: str = ""
-    effect: str = ""
-    author: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entitlement:
-    """A feature's value for an organization, until when it surely stands, and why."""
+    A metered limit also has its `enforcement` (`hard` or `soft`) and the `period` that its usage counts in, as
+    (first second, first second after it).
+    """
 
     feature: str
     value: FeatureValue
     until: float
-    reasons: tuple[Reason, ...]
+    enforcement: str
+    period: tuple[int, float] | None
+    chain: Chain
+
+    @cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What was considered, and what became of it."""
+        return self.chain.reasons()
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlements:
-    """An organization's entitlements by feature; a feature that nothing mentions is absent.
+class Entitlements(msgspec.Struct, frozen=True):
+    """An organization's entitlements by feature; a feature that nothing in force mentions is absent.
 
     `until` is the next moment (epoch seconds) at which any of them may change by itself.
     """
@@ -79,184 +65,127 @@ class Entitlements:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Contribution:
-    """A plan version that counts until a moment, `quantity` times."""
-
-    version: PlanVersion
-    quantity: int
-    until: float
-    kind: ReasonKind
-    subscription: Subscription | None = None
-    item: SubscriptionItem | None = None
-
-    def reason(self, grant: Grant) -> Reason:
-        value = feature_value(grant.value)
-        if grant.per_unit and not isinstance(value, bool):
-            # 0 x unlimited is not a number; no units of anything is nothing.
-            value = _number(value * self.quantity if self.quantity else 0)
-        return Reason(
-            kind=self.kind,
-            value=value,
-            until=self.until,
-            plan_version=self.version.id,
-            subscription=self.subscription.id if self.subscription else "",
-            status=self.subscription.status if self.subscription else "",
-            item=self.item.id if self.item else "",
-            price=self.item.price if self.item else "",
-        )
-
-
 def resolve(catalog: Catalog, record: OrganizationRecord, now: float) -> Entitlements:
     """Return what the organization is entitled to at `now` (epoch seconds), with reasons.
 
     Between `now` and the answer's `until`, the same catalog and record give the same values.
     """
-    contributions = list(_subscribed(catalog, record, now))
-    overrides = [override for override in record.overrides if now < _moment(override.until)]
-    until = min(
-        [contribution.until for contribution in contributions]
-        + [_moment(override.until) for override in overrides],
-        default=math.inf,
-    )
-    if not any(contribution.version.kind == "base" for contribution in contributions):
-        contributions.extend(_default(catalog))
-    reasons = _reasons_by_feature(contributions)
+    drafts, until = _drafts(catalog, _considered(catalog, record, now), record, now)
     by_feature = {}
-    for key in reasons.keys() | {override.feature for override in overrides}:
-        feature = catalog.feature_by_key.get(key)
-        if feature is not None:
-            mine = [override for override in overrides if override.feature == key]
-            by_feature[key] = _entitlement(feature, reasons.get(key, []), mine)
+    for key, draft in drafts.items():
+        if draft.parts or draft.overrides:
+            by_feature[key] = entitlement = _entitlement(catalog.grantable[key], draft, record, now)
+            if entitlement.until < until:
+                until = entitlement.until
     return Entitlements(by_feature, until)
 
 
-# How long each status grants access; a status that is not here grants none (stripe.md 2.6).
-_GRANTED_UNTIL: Final[dict[str, Callable[[Subscription, SubscriptionItem, StatusPolicy], float]]] = {
-    "trialing": lambda subscription, item, policy: _moment(subscription.trial_end, policy.leeway),
-    "active": lambda subscription, item, policy: _moment(item.period_end, policy.leeway),
-    "past_due": lambda subscription, item, policy: _moment(subscription.past_due_since, policy.grace),
-    "canceled": lambda subscription, item, policy: _moment(subscription.ended_at or 0),
-}
+def explain(catalog: Catalog, record: OrganizationRecord, now: float) -> Entitlements:
+    """Return what `resolve` does, for every feature there is, with reasons also for what is not in force.
+
+    It takes its time: it is for people who wonder, not for checks.
+    """
+    considered = _considered(catalog, record, now)
+    drafts, _ = _drafts(catalog, considered, record, now)
+    by_feature = {}
+    for key, feature in catalog.grantable.items():
+        also = tuple(_not_in_force(catalog, feature, considered, record, now))
+        by_feature[key] = _entitlement(feature, drafts.get(key, _Draft()), record, now, also)
+    return Entitlements(by_feature, resolve(catalog, record, now).until)
 
 
-def _moment(time: int | None, later: int = 0) -> float:
-    return math.inf if time is None else time + later
+class _Draft:
+    """What is in force for a feature, and the next moment at which that changes."""
+
+    __slots__ = ("overrides", "parts", "until")
+
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+        self.overrides: list[Override] = []
+        self.until = math.inf
 
 
-def _subscribed(catalog: Catalog, record: OrganizationRecord, now: float) -> Iterator[_Contribution]:
-    for subscription in record.subscriptions:
-        granted_until = _GRANTED_UNTIL.get(subscription.status)
-        if granted_until is None:
-            continue
-        ends = min(_moment(subscription.cancel_at), _moment(subscription.ended_at))
-        for item, version in _granting_items(catalog, subscription):
-            until = min(ends, granted_until(subscription, item, catalog.policy))
-            if now < until:
-                quantity = 1 if item.metered else item.quantity
-                yield _Contribution(version, quantity, until, ReasonKind.SUBSCRIPTION, subscription, item)
+_Part = tuple[Contribution, Granted]
 
 
-def _granting_items(
-    catalog: Catalog, subscription: Subscription
-) -> Iterator[tuple[SubscriptionItem, PlanVersion]]:
-    """Match items to the versions in force; a metered item only where no other grants its plan version."""
-    granted: set[str] = set()
-    for item in sorted(subscription.items, key=lambda item: (item.metered, item.id)):
-        version = catalog.effective_version(item.plan_version)
-        if version is None or (item.metered and version.id in granted):
-            continue
-        granted.add(version.id)
-        yield item, version
+def _considered(catalog: Catalog, record: OrganizationRecord, now: float) -> list[Contribution]:
+    considered = contributions(catalog, record, now)
+    default = default_contribution(catalog, considered, now)
+    if default is not None:
+        considered.append(default)
+    return considered
 
 
-def _default(catalog: Catalog) -> Iterator[_Contribution]:
-    if catalog.default_plan is not None:
-        version = catalog.effective_version(catalog.default_plan)
-        if version is not None:
-            yield _Contribution(version, 1, math.inf, ReasonKind.DEFAULT_PLAN)
+def _drafts(
+    catalog: Catalog, considered: list[Contribution], record: OrganizationRecord, now: float
+) -> tuple[dict[str, _Draft], float]:
+    """Sort what is in force by feature; return it with the next moment at which any of it changes."""
+    drafts: defaultdict[str, _Draft] = defaultdict(_Draft)
+    until = math.inf
+    for contribution in considered:
+        change = contribution.next_change(now)
+        until = min(until, change)
+        in_force = contribution.verdict is Verdict.COUNTED
+        if contribution.version is not None and (in_force or change < math.inf):
+            for granted in catalog.granted_by_version[contribution.version.id]:
+                draft = drafts[granted.feature]
+                if in_force:
+                    draft.parts.append((contribution, granted))
+                if change < draft.until:
+                    draft.until = change
+    for override in sorted(record.overrides, key=_by_effect_and_id):
+        verdict, change = _standing(catalog, override, now)
+        until = min(until, change)
+        if verdict in (Verdict.COUNTED, Verdict.UPCOMING):
+            draft = drafts[override.feature]
+            draft.until = min(draft.until, change)
+            if verdict is Verdict.COUNTED:
+                draft.overrides.append(override)
+    return drafts, until
 
 
-_TaggedReason = tuple[str, Reason]  # kind of the plan ("base" or "addon"), and what it contributes
+_EFFECTS: Final = {"set": 0, "add": 1, "deny": 2}
 
 
-def _reasons_by_feature(contributions: Iterable[_Contribution]) -> dict[str, list[_TaggedReason]]:
-    reasons: dict[str, list[_TaggedReason]] = {}
-    for contribution in contributions:
-        for grant in contribution.version.grants:
-            tagged = (contribution.version.kind, contribution.reason(grant))
-            reasons.setdefault(grant.feature, []).append(tagged)
-    for tagged_reasons in reasons.values():
-        tagged_reasons.sort(
-            key=lambda tagged: (tagged[1].subscription, tagged[1].item, tagged[1].plan_version)
-        )
-    return reasons
+def _by_effect_and_id(override: Override) -> tuple[int, str]:
+    return _EFFECTS.get(override.effect, len(_EFFECTS)), override.id
 
 
-def _entitlement(feature: Feature, tagged: list[_TaggedReason], overrides: list[Override]) -> Entitlement:
-    merged = _merge_boolean(tagged) if feature.kind == "boolean" else _merge_limit(feature, tagged)
-    ordered = sorted(overrides, key=lambda override: (_OVERRIDE_ORDER[override.effect], override.id))
-    value = _apply_overrides(feature, merged, ordered)
-    reasons = [reason for _, reason in tagged] + [_override_reason(override) for override in ordered]
-    return Entitlement(
-        feature=feature.key,
-        value=value,
-        until=min((reason.until for reason in reasons), default=math.inf),
-        reasons=tuple(reasons),
-    )
+def _standing(catalog: Catalog, override: Override, now: float) -> tuple[Verdict, float]:
+    """Return whether the override is in force, and when it begins or ends to be."""
+    if override.effect not in _EFFECTS or override.feature not in catalog.grantable:
+        return Verdict.UNKNOWN_EFFECT, math.inf
+    if override.until is not None and override.until <= max(now, override.since or now):
+        return Verdict.EXPIRED, math.inf
+    if override.since is not None and override.since > now:
+        return Verdict.UPCOMING, override.since
+    return Verdict.COUNTED, math.inf if override.until is None else override.until
 
 
-def _merge_boolean(tagged: list[_TaggedReason]) -> bool:
-    return any(bool(reason.value) for _, reason in tagged)
+def _not_in_force(
+    catalog: Catalog, feature: Feature, considered: list[Contribution], record: OrganizationRecord, now: float
+) -> Iterator[Reason]:
+    for contribution in considered:
+        if contribution.version is None:  # it might have granted this; whoever wonders should hear of it
+            yield contribution_reason(contribution, feature.fit(0), contribution.verdict)
+        elif contribution.verdict is not Verdict.COUNTED:
+            for granted in catalog.granted_by_version[contribution.version.id]:
+                if granted.feature == feature.key:
+                    value = amount(contribution, granted)
+                    yield contribution_reason(contribution, value, contribution.verdict)
+    for override in sorted(record.overrides, key=_by_effect_and_id):
+        verdict, _ = _standing(catalog, override, now)
+        if override.feature == feature.key and verdict is not Verdict.COUNTED:
+            yield override_reason(feature, override, verdict)
 
 
-def _merge_limit(feature: Feature, tagged: list[_TaggedReason]) -> FeatureValue:
-    numbers = [reason.value for _, reason in tagged]
-    if not numbers:
-        return 0
-    if UNLIMITED in numbers:
-        return UNLIMITED
-    if feature.merge == "max":
-        return max(numbers)
-    if feature.merge == "min":
-        return min(numbers)
-    if feature.merge == "sum":
-        return _number(sum(numbers))
-    base = max((reason.value for kind, reason in tagged if kind == "base"), default=0)
-    return _number(base + sum(reason.value for kind, reason in tagged if kind == "addon"))
-
-
-def _number(value: float) -> FeatureValue:
-    return UNLIMITED if value == math.inf else int(value)
-
-
-_OVERRIDE_ORDER: Final = {"set": 0, "add": 1, "deny": 2}
-
-
-def _apply_overrides(feature: Feature, merged: FeatureValue, ordered: list[Override]) -> FeatureValue:
-    if any(override.effect == "deny" for override in ordered):
-        return False if feature.kind == "boolean" else 0
-    # Two live `set`s of one feature: the more generous one holds, so that their order cannot matter.
-    sets = [_override_value(override) for override in ordered if override.effect == "set"]
-    value = max(sets) if sets else merged
-    for override in ordered:
-        if override.effect == "add":
-            added = _override_value(override)
-            value = (value or added) if feature.kind == "boolean" else _number(max(0, value + added))
-    return bool(value) if feature.kind == "boolean" else value
-
-
-def _override_value(override: Override) -> FeatureValue:
-    return feature_value(override.value) if override.value is not None else True
-
-
-def _override_reason(override: Override) -> Reason:
-    return Reason(
-        kind=ReasonKind.OVERRIDE,
-        value=False if override.effect == "deny" else _override_value(override),
-        until=_moment(override.until),
-        override=override.id,
-        effect=override.effect,
-        author=override.author,
-        note=override.reason,
-    )
+def _entitlement(
+    feature: Feature, draft: _Draft, record: OrganizationRecord, now: float, also: tuple[Reason, ...] = ()
+) -> Entitlement:
+    chain = Chain(feature, tuple(draft.parts), tuple(draft.overrides), also)
+    until, enforcement, period = draft.until, "", None
+    if feature.kind == "limit" and feature.metric is not None:
+        enforcement = chain.enforcement()
+        period = limit_period(record, feature.reset, now)
+        until = min(until, period[1])
+    return Entitlement(feature.key, chain.value(), until, enforcement, period, chain)

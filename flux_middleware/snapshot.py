@@ -1,20 +1,32 @@
-"""What crosses the network, and what the local store keeps: frozen values and their JSON.
+"""What crosses the network, and what the local store keeps: organizations' records, and the messages around them.
 
 Everything is normalized: the catalog says what a plan version grants, an organization's record names the plan
 versions it subscribes to, so editing a plan is one change however many organizations have it. Times are whole
-seconds since the epoch (UTC). Unknown fields are ignored, so a newer server may add some; a newer *major*
-schema is refused (`require_schema`).
+seconds since the epoch (UTC). The catalog's values (`catalog.py`) and their JSON (`wire.py`) are part of it, and
+can be had from here.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cached_property
-from typing import Final, Literal, TypeVar
 
-import msgspec
-
-from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError, SchemaVersionError
+from flux_middleware.catalog import (
+    UNLIMITED,
+    Catalog,
+    Feature,
+    FeatureValue,
+    Grant,
+    Metric,
+    PlanVersion,
+    StatusPolicy,
+    Unlimited,
+    WireValue,
+    feature_value,
+    plan_version_id,
+    wire_value,
+)
+from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError
+from flux_middleware.wire import SCHEMA, WireStruct, decode, encode, require_schema
 
 __all__ = [
     "SCHEMA",
@@ -32,6 +44,7 @@ __all__ = [
     "OrganizationRecord",
     "OrganizationRemoved",
     "Override",
+    "PauseCollection",
     "PlanVersion",
     "SlotError",
     "SnapshotEnd",
@@ -57,40 +70,8 @@ __all__ = [
     "wire_value",
 ]
 
-SCHEMA: Final = "1.0"
-"""Schema of snapshot, stream and usage as `major.minor`."""
-
 _KEY = re.compile(r"[a-z0-9.-]{1,64}\Z")
 _MAX_ORGANIZATION_BYTES = 255
-
-
-class Unlimited(float):
-    """The number no usage reaches; compares, adds and formats as infinity."""
-
-    def __new__(cls) -> Unlimited:
-        return super().__new__(cls, "inf")
-
-    def __repr__(self) -> str:
-        return "UNLIMITED"
-
-    def __reduce__(self) -> str:
-        return "UNLIMITED"
-
-
-UNLIMITED: Final = Unlimited()
-
-WireValue = bool | int | Literal["unlimited"]
-FeatureValue = bool | int | Unlimited
-
-
-def feature_value(value: WireValue) -> FeatureValue:
-    """Return the value as applications see it."""
-    return UNLIMITED if isinstance(value, str) else value
-
-
-def wire_value(value: FeatureValue) -> WireValue:
-    """Return the value as it crosses the network."""
-    return "unlimited" if isinstance(value, Unlimited) else value
 
 
 def require_key(key: str) -> str:
@@ -121,111 +102,7 @@ def require_organization(organization: object) -> str:
     return organization
 
 
-def require_schema(offered: str) -> None:
-    """Refuse a schema whose major version is newer than ours.
-
-    Raises:
-        SchemaVersionError: this library is too old for the server.
-    """
-    major, _, _ = offered.partition(".")
-    if not major.isdigit() or int(major) > int(SCHEMA.partition(".")[0]):
-        raise SchemaVersionError(offered, SCHEMA)
-
-
-class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A frozen value whose defaults are left out of its JSON."""
-
-
-class Feature(_Value, frozen=True):
-    """A named capability (`boolean`) or number (`limit`) that plans can grant.
-
-    `merge` says how several live contributions combine: booleans `any`; limits `sum`, `max`, `min` or
-    `base_plus_addons` (the largest base plan's number plus every add-on's). A limit that names a `metric` is
-    used up by that metric's usage and starts afresh every `reset`.
-    """
-
-    key: str
-    kind: Literal["boolean", "limit"]
-    name: str = ""
-    merge: Literal["any", "base_plus_addons", "sum", "max", "min"] = "base_plus_addons"
-    metric: str | None = None
-    reset: Literal["billing", "day", "week", "month", "year", "never"] = "billing"
-
-
-class Metric(_Value, frozen=True):
-    """Something that is counted, and how its counts combine over time."""
-
-    key: str
-    name: str = ""
-    unit: str = ""
-    aggregation: Literal["sum"] = "sum"
-
-
-class Grant(_Value, frozen=True):
-    """One feature's value in a plan version; `per_unit` numbers are multiplied by the item's quantity."""
-
-    feature: str
-    value: WireValue
-    per_unit: bool = False
-
-
-class PlanVersion(_Value, frozen=True):
-    """What one published version of a plan grants. Never changes, except to say which version replaced it."""
-
-    id: str
-    plan: str
-    version: int
-    kind: Literal["base", "addon"] = "base"
-    grants: tuple[Grant, ...] = ()
-    replaced_by: str | None = None
-
-
-def plan_version_id(plan: str, version: int) -> str:
-    """Return the id that records use for a plan version: `pro@2`."""
-    return f"{plan}@{version}"
-
-
-class StatusPolicy(_Value, frozen=True):
-    """How an environment reads the times of a subscription; seconds.
-
-    `leeway` keeps access after a period or trial ends, while its renewal is on the way; `grace` after a payment
-    first failed.
-    """
-
-    leeway: int = 3 * 86_400
-    grace: int = 7 * 86_400
-
-
-class Catalog(_Value, frozen=True, dict=True):
-    """Everything an environment sells, and the rules that are the same for all its organizations."""
-
-    features: tuple[Feature, ...] = ()
-    metrics: tuple[Metric, ...] = ()
-    plan_versions: tuple[PlanVersion, ...] = ()
-    default_plan: str | None = None
-    policy: StatusPolicy = StatusPolicy()
-
-    @cached_property
-    def feature_by_key(self) -> dict[str, Feature]:
-        return {feature.key: feature for feature in self.features}
-
-    @cached_property
-    def metric_by_key(self) -> dict[str, Metric]:
-        return {metric.key: metric for metric in self.metrics}
-
-    @cached_property
-    def plan_version_by_id(self) -> dict[str, PlanVersion]:
-        return {version.id: version for version in self.plan_versions}
-
-    def effective_version(self, plan_version: str) -> PlanVersion | None:
-        """Follow `replaced_by` to the version in force; None if the catalog has no such version."""
-        version = self.plan_version_by_id.get(plan_version)
-        while version and version.replaced_by and version.replaced_by in self.plan_version_by_id:
-            version = self.plan_version_by_id[version.replaced_by]
-        return version
-
-
-class SubscriptionItem(_Value, frozen=True):
+class SubscriptionItem(WireStruct, frozen=True):
     """One line of a subscription, already matched to a plan version by the catalog.
 
     A `metered` item bills usage; it grants its plan only where no other item of the subscription does.
@@ -240,11 +117,23 @@ class SubscriptionItem(_Value, frozen=True):
     period_end: int | None = None
 
 
-class Subscription(_Value, frozen=True):
+class PauseCollection(WireStruct, frozen=True):
+    """The processor collects no payments, and does `behavior` with what falls due (`void`: waives it).
+
+    `since` is when that was first seen, `resumes_at` when it is known to end.
+    """
+
+    behavior: str
+    since: int | None = None
+    resumes_at: int | None = None
+
+
+class Subscription(WireStruct, frozen=True):
     """What an organization subscribed to, in the processor's status words.
 
     `cancel_at` is when access is already known to end, `ended_at` when it did, `past_due_since` when a payment
-    first failed.
+    first failed. `unknown_status` is what the processor reports now, where `status` is kept from before because
+    nobody knows what the new word means.
     """
 
     id: str
@@ -255,21 +144,28 @@ class Subscription(_Value, frozen=True):
     cancel_at: int | None = None
     ended_at: int | None = None
     past_due_since: int | None = None
+    pause_collection: PauseCollection | None = None
+    unknown_status: str = ""
 
 
-class Override(_Value, frozen=True):
-    """One organization's exception: `set` replaces the merged value, `add` adds to it, `deny` wins over all."""
+class Override(WireStruct, frozen=True):
+    """One organization's exception: `set` replaces the merged value, `add` adds to it, `deny` wins over all.
+
+    It holds from `since` until `until`; an `enforcement` is that of the metered limit meanwhile.
+    """
 
     id: str
     feature: str
-    effect: Literal["set", "add", "deny"]
+    effect: str
     value: WireValue | None = None
     until: int | None = None
     author: str = ""
     reason: str = ""
+    since: int | None = None
+    enforcement: str = ""
 
 
-class OrganizationRecord(_Value, frozen=True, tag="organization"):
+class OrganizationRecord(WireStruct, frozen=True, tag="organization"):
     """Everything that decides one organization's entitlements besides the catalog and the time."""
 
     id: str
@@ -281,7 +177,7 @@ class OrganizationRecord(_Value, frozen=True, tag="organization"):
 # GET /v1/snapshot: one header line, a line an organization, one end line. Without the end line it was cut short.
 
 
-class SnapshotHeader(_Value, frozen=True, tag="header"):
+class SnapshotHeader(WireStruct, frozen=True, tag="header"):
     """First line of a snapshot. `instance` changes when the server's database was made anew."""
 
     schema: str
@@ -291,7 +187,7 @@ class SnapshotHeader(_Value, frozen=True, tag="header"):
     catalog: Catalog
 
 
-class SnapshotEnd(_Value, frozen=True, tag="end"):
+class SnapshotEnd(WireStruct, frozen=True, tag="end"):
     """Last line of a snapshot: how many organizations went before it."""
 
     organizations: int
@@ -304,7 +200,7 @@ SnapshotLine = SnapshotHeader | OrganizationRecord | SnapshotEnd
 # `heartbeat` repeats the newest revision, `usage` carries a UsageUpdate, `resync` asks for a new snapshot.
 
 
-class Hello(_Value, frozen=True):
+class Hello(WireStruct, frozen=True):
     """First event of a stream."""
 
     schema: str
@@ -313,27 +209,27 @@ class Hello(_Value, frozen=True):
     revision: int
 
 
-class Heartbeat(_Value, frozen=True, omit_defaults=False):
+class Heartbeat(WireStruct, frozen=True, omit_defaults=False):
     """Sent when nothing else was; a follower behind `revision` has missed a push and reconnects."""
 
     revision: int
 
 
-class CatalogChanged(_Value, frozen=True, tag="catalog"):
+class CatalogChanged(WireStruct, frozen=True, tag="catalog"):
     """The catalog as it stands at `revision` or later."""
 
     revision: int
     catalog: Catalog
 
 
-class OrganizationChanged(_Value, frozen=True, tag="organization"):
+class OrganizationChanged(WireStruct, frozen=True, tag="organization"):
     """One organization's record as it stands at `revision` or later."""
 
     revision: int
     record: OrganizationRecord
 
 
-class OrganizationRemoved(_Value, frozen=True, tag="organization-removed"):
+class OrganizationRemoved(WireStruct, frozen=True, tag="organization-removed"):
     """The organization is no longer known; it has what the default plan gives."""
 
     revision: int
@@ -346,7 +242,7 @@ Change = CatalogChanged | OrganizationChanged | OrganizationRemoved
 # POST /v1/usage: totals under the sending journal's source id, never increments.
 
 
-class UsageSlot(_Value, frozen=True, omit_defaults=False):
+class UsageSlot(WireStruct, frozen=True, omit_defaults=False):
     """All that one source has counted for (organization, metric) since `bucket`, the bucket's first second."""
 
     organization: str
@@ -355,14 +251,14 @@ class UsageSlot(_Value, frozen=True, omit_defaults=False):
     total: int
 
 
-class UsageBatch(_Value, frozen=True):
+class UsageBatch(WireStruct, frozen=True):
     """One source's totals; sending them again, or in another order, changes nothing."""
 
     source: str
     slots: tuple[UsageSlot, ...]
 
 
-class UsageStanding(_Value, frozen=True, omit_defaults=False):
+class UsageStanding(WireStruct, frozen=True, omit_defaults=False):
     """What an organization used of a metric in its current period, all sources together."""
 
     organization: str
@@ -371,7 +267,7 @@ class UsageStanding(_Value, frozen=True, omit_defaults=False):
     quantity: int
 
 
-class SlotError(_Value, frozen=True, omit_defaults=False):
+class SlotError(WireStruct, frozen=True, omit_defaults=False):
     """Why one slot of a batch was not taken; the others were."""
 
     index: int
@@ -379,7 +275,7 @@ class SlotError(_Value, frozen=True, omit_defaults=False):
     detail: str
 
 
-class UsageReceipt(_Value, frozen=True, omit_defaults=False):
+class UsageReceipt(WireStruct, frozen=True, omit_defaults=False):
     """Answer to a batch: every slot without an error is kept for good.
 
     The standings are those of `usage_revision`, so that an older push that comes later does not undo them.
@@ -391,30 +287,8 @@ class UsageReceipt(_Value, frozen=True, omit_defaults=False):
     usage_revision: int = 0
 
 
-class UsageUpdate(_Value, frozen=True, omit_defaults=False):
+class UsageUpdate(WireStruct, frozen=True, omit_defaults=False):
     """Standings that changed up to `usage_revision`, pushed to every host."""
 
     usage_revision: int
     standings: tuple[UsageStanding, ...]
-
-
-T = TypeVar("T")
-
-_encoder = msgspec.json.Encoder()
-
-
-def encode(value: msgspec.Struct) -> bytes:
-    """Return the value's JSON, on one line."""
-    return _encoder.encode(value)
-
-
-def decode(data: bytes | str, kind: type[T]) -> T:
-    """Parse JSON into `kind`.
-
-    Raises:
-        InvalidRecordError: the JSON is malformed or does not fit.
-    """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise InvalidRecordError(f"not a {getattr(kind, '__name__', kind)}: {error}") from error

@@ -11,18 +11,31 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from flux_server.api import catalog, environments, operations, organizations, snapshot, stream, stripe, usage
+from flux_server.api import (
+    environments,
+    features,
+    operations,
+    organizations,
+    plans,
+    policies,
+    snapshot,
+    stream,
+    stripe,
+    usage,
+)
 from flux_server.api.monitoring import Monitoring
 from flux_server.api.openapi import describe
 from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
+from flux_server.dashboard.app import WithDashboard, create_dashboard
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
 from flux_server.environments.jobs import environment_jobs
 from flux_server.errors import StartError
 from flux_server.jobs.runner import run_jobs
 from flux_server.migrations.upgrade import upgrade
+from flux_server.organizations.jobs import organization_jobs
 from flux_server.settings import Settings, prepare
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.jobs import stripe_jobs
@@ -55,12 +68,25 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.streams = Streams(app.state.database.bell)
     app.state.stripe = Connector(app.state.database, settings, clock)
+    app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
+    app.add_middleware(WithDashboard, dashboard=app.state.dashboard)
     app.add_middleware(BodyLimit)
     app.add_middleware(FailedRequests)
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
-    for api in (environments, catalog, organizations, snapshot, stream, usage, stripe, operations):
+    for api in (
+        environments,
+        features,
+        plans,
+        policies,
+        organizations,
+        snapshot,
+        stream,
+        usage,
+        stripe,
+        operations,
+    ):
         app.include_router(api.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
@@ -83,7 +109,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     connector: Connector = app.state.stripe
     try:
         await _prepare_database(database, app.state.clock)
-        jobs = [*environment_jobs(database), *stripe_jobs(connector)]
+        jobs = [
+            *environment_jobs(database),
+            *organization_jobs(database, app.state.clock),
+            *stripe_jobs(connector),
+        ]
         async with run_jobs(jobs, database.bell):
             yield
             app.state.streams.close()

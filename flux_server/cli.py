@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from flux_server.accounts.invitations import Invitation, invite, invite_first_admin
+from flux_server.accounts.users import normalize_email
 from flux_server.app import create_app, open_database
 from flux_server.environments.api_keys import create_api_key
 from flux_server.errors import RequestError, StartError
@@ -30,6 +33,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys of applications and scripts.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+users = typer.Typer(help="People who sign in to the dashboard.", no_args_is_help=True)
+app.add_typer(users, name="users")
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Directory of the SQLite file and the secret key.")
@@ -67,6 +72,17 @@ def create_key(
     _run(lambda: _create_key(_settings(data_dir=data_dir), environment, scope, name))
 
 
+@users.command("invite")
+def invite_user(
+    email: Annotated[
+        str, typer.Argument(help="Whose link it is: a colleague, or somebody who lost a password.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Print a one-time link by which somebody chooses a password; the server may be running."""
+    _run(lambda: _invite(_settings(data_dir=data_dir), email))
+
+
 def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run the command; say what to do, and exit with 1, if it cannot be done."""
     try:
@@ -93,8 +109,11 @@ def _settings(**options: Any) -> Settings:
 async def _serve(settings: Settings) -> None:
     with bind(settings.host, settings.port) as listener:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        async with open_database(settings, time.time):
-            _say(f"Flux is at {settings.url}")
+        async with open_database(settings, time.time) as database, database.write() as connection:
+            first = await invite_first_admin(connection, time.time())
+        _say(f"Flux is at {settings.url}")
+        if first is not None:
+            _say(f"First admin: {_link(settings, *first)}")
         _say("API keys: flux keys create --environment test --scope sdk --name NAME")
         await Server(create_app(settings)).serve(sockets=[listener])
 
@@ -103,6 +122,17 @@ async def _create_key(settings: Settings, environment: str, scope: str, name: st
     async with open_database(settings, time.time) as database, database.write() as connection:
         _, secret = await create_api_key(connection, environment, name=name, scope=scope, now=time.time())
     _say(secret)
+
+
+async def _invite(settings: Settings, email: str) -> None:
+    async with open_database(settings, time.time) as database, database.write() as connection:
+        made = await invite(connection, normalize_email(email), time.time())
+    _say(_link(settings, *made))
+
+
+def _link(settings: Settings, invitation: Invitation, token: str) -> str:
+    until = datetime.fromtimestamp(invitation.expires_at, UTC)
+    return f"{settings.url}/setup/{token} (works once, until {until:%Y-%m-%d %H:%M} UTC)"
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -21,9 +21,10 @@ _SECRETS = (
     re.compile(r"\b(whsec_)[A-Za-z0-9+/=_-]{4,}"),
     re.compile(r"(/(?:setup|webhooks)/)[A-Za-z0-9_-]{8,}"),
     re.compile(r"(?i)\b((?:bearer|basic) )[A-Za-z0-9._~+/=-]{4,}"),
-    re.compile(r"(://[^/\s:@]*:)[^@/\s]+(?=@)"),
+    re.compile(r"(://[^/\s:@]*:)[^\s]+(?=@)"),  # to the last @: a password may hold others
 )
-_SECRET_NAMES = frozenset({"authorization", "cookie", "set-cookie", "password", "secret", "api_key", "token"})
+_SECRET_NAMES = ("authorization", "cookie", "password", "secret", "api_key", "token")
+_PLAIN = (bool, int, float, type(None))
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -68,14 +69,19 @@ def _renderer(settings: Settings) -> Processor:
 
 
 def _redacted(name: str, value: Any) -> Any:
-    if isinstance(value, str):
-        if name.lower() in _SECRET_NAMES:
-            return "[redacted]"
-        for secret in _SECRETS:
-            value = secret.sub(r"\1[redacted]", value)
+    if isinstance(value, _PLAIN):
         return value
-    if isinstance(value, MutableMapping):
+    if any(secret in name.lower() for secret in _SECRET_NAMES):
+        return "[redacted]"
+    if isinstance(value, Mapping):
         return {key: _redacted(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(name, inner) for inner in value]
-    return value
+    # Whatever else there is, an exception or a URL, a renderer would write as text.
+    return _redacted_text(value if isinstance(value, str) else repr(value))
+
+
+def _redacted_text(text: str) -> str:
+    for secret in _SECRETS:
+        text = secret.sub(r"\1[redacted]", text)
+    return text

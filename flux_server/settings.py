@@ -6,15 +6,20 @@ import os
 import secrets
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from flux_server.errors import StartError
 
 __all__ = ["Settings", "prepare"]
 
 _SECRET_FILE = "secret.key"  # noqa: S105  the name of the file, not a secret
+_SHORTEST_SECRET = 32
+_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 class Settings(BaseSettings):
@@ -33,10 +38,44 @@ class Settings(BaseSettings):
         SecretStr(""), description="Encrypts what is secret in the database; a file in data_dir otherwise."
     )
     stripe_api_base: str | None = Field(None, description="Another address for Stripe's API: a sandbox.")
-    forward_interval: float = Field(300, gt=0, description="Seconds between two forwards of usage to Stripe.")
+    forward_interval: float = Field(
+        300, gt=0, le=86_400, description="Seconds between two forwards of usage to Stripe."
+    )
     heartbeat: float = Field(15, ge=0.2, le=60, description="Seconds between two heartbeats of a stream.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least serious lines to log: debug, info, warning or error."
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Log lines for people (console), or one JSON object a line (json)."
+    )
+
+    @field_validator("public_url", "stripe_api_base")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError(
+                    "give an address like https://flux.example.com, without anything after its path"
+                )
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            url = make_url(value)
+        except ArgumentError:
+            raise ValueError(f"give a URL that begins with {' or '.join(_DRIVERS)}, then ://") from None
+        if url.drivername not in _DRIVERS:
+            raise ValueError(
+                f"it begins with {url.drivername!r:.50}; let it begin with {' or '.join(_DRIVERS)}"
+            )
+        if "sslmode" in url.query:
+            raise ValueError("write ssl=… for sslmode=…, as asyncpg calls it")
+        return value
 
     @property
     def url(self) -> str:
@@ -54,7 +93,7 @@ def prepare(settings: Settings) -> Settings:
     """Make the data directory and the secret key if they are missing; return the settings with the key filled in.
 
     Raises:
-        StartError: the directory cannot be made or written.
+        StartError: the directory cannot be made or written, or the key is too short to keep anything secret.
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,6 +107,11 @@ def prepare(settings: Settings) -> Settings:
         raise StartError(
             f"the data directory {str(settings.data_dir)!r} is not writable; make it writable for this user, or "
             "name another with --data-dir or FLUX_DATA_DIR"
+        )
+    if len(key) < _SHORTEST_SECRET:
+        raise StartError(
+            f"the secret key has {len(key)} characters; give FLUX_SECRET_KEY {_SHORTEST_SECRET} or more random ones, "
+            f"or none and let {_SECRET_FILE} in the data directory hold what the server makes"
         )
     return settings.model_copy(update={"secret_key": SecretStr(key)})
 

@@ -29,11 +29,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds the API key of this request: the key's environment and scope."""
+    """Whoever holds the API key of this request: the key's environment and scope.
+
+    `actor` is how the history names them.
+    """
 
     environment: str
     scope: Scope
     key_id: str
+    actor: str
 
 
 # An `admin` key may do everything.
@@ -85,7 +89,7 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
                 f"or with `flux keys create --scope {scope}`",
                 scope=scope,
             )
-        return Caller(key.environment, key.scope, key.id)
+        return Caller(key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})")
 
     return caller
 

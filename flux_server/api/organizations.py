@@ -160,7 +160,7 @@ async def put_organization(
     caller: Admin,
 ) -> OrganizationAnswer:
     """Make the organization if it is new, and name it."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         await ensure_organization(connection, caller.environment, organization, name=body.name, now=clock())
         return await _answer(connection, caller.environment, organization, clock())
 
@@ -190,7 +190,7 @@ async def create_override(
     caller: Admin,
 ) -> OverrideAnswer:
     """Make an exception for the organization."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         override = await add_override(
             connection,
             caller.environment,
@@ -215,7 +215,7 @@ async def delete_override(
     organization: OrganizationId, override: Text, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> None:
     """End an exception."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         await remove_override(connection, caller.environment, organization, override, now=clock())
 
 

@@ -143,11 +143,14 @@ class _Stream:
             return await self.follower.is_in_reach(connection)
 
     async def _next_batch(self) -> Batch | None:
-        """Return what to send next; None if the stream's key was revoked."""
-        async with self.database.read() as connection:
-            if not await is_live(connection, self.key_id):
-                return None
-            return await self.follower.advance(connection, self.clock())
+        """Return what to send next; None if the follower must come back: with another key, or when it can be asked."""
+        try:
+            async with self.database.read() as connection:
+                if await is_live(connection, self.key_id):
+                    return await self.follower.advance(connection, self.clock())
+        except UnavailableError:
+            pass  # the jobs log it, once for all streams
+        return None
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()

@@ -7,14 +7,16 @@ import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import structlog
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 __all__ = ["PiecewiseResponse", "compressed"]
 
 _PATIENCE = 60.0
 _GZIP = 31  # zlib's window of 32 KiB, in gzip's format
 _LEVEL = 5
+_log = structlog.get_logger("flux.api")
 
 
 class PiecewiseResponse(StreamingResponse):
@@ -27,15 +29,42 @@ class PiecewiseResponse(StreamingResponse):
         super().__init__(pieces, media_type=media_type, headers=headers)
         self._pieces = pieces
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write until everything is written or the reader is gone.
+
+        Starlette's own way cancels the source again at each of its steps, so that it cannot even end its
+        transaction; here it is cancelled once, and waited for.
+        """
+        writing = asyncio.create_task(self.stream_response(send))
+        watching = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            writing.cancel()
+            await asyncio.wait({writing, watching})
+        if not writing.cancelled():
+            writing.result()
+
     async def stream_response(self, send: Send) -> None:
+        """Write the source's pieces as they come; stop in the middle if nobody takes them."""
         async with aclosing(self._pieces) as pieces:
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             async for piece in pieces:
-                async with asyncio.timeout(_PATIENCE):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                except TimeoutError:
+                    _log.warning("a reader took nothing and was cut off", seconds=_PATIENCE)
+                    return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def compressed(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

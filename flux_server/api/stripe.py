@@ -109,7 +109,7 @@ async def get_stripe_link(connector: ConnectorOf, caller: Reader) -> LinkAnswer:
 @router.delete("/link", status_code=204, responses=problem_responses(401, 403, 404))
 async def delete_stripe_link(database: DatabaseOf, caller: Admin) -> None:
     """End the link and forget its secrets."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         await unlink(connection, caller.environment)
 
 
@@ -122,14 +122,14 @@ async def put_stripe_customer(
     caller: Admin,
 ) -> None:
     """Say which organization a customer of Stripe is; what it subscribed to is provisioned at once."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         await map_customer(connection, caller.environment, customer, body.organization, clock())
 
 
 @router.post("/sync", status_code=202, responses=problem_responses(401, 403, 404))
 async def start_stripe_sync(database: DatabaseOf, clock: Clock, caller: Admin) -> None:
     """Have every subscription of the account read again, soon."""
-    async with database.write() as connection:
+    async with database.write(caller.actor) as connection:
         await require_link(connection, caller.environment)
         await mark(connection, caller.environment, [ALL_SUBSCRIPTIONS], clock())
 

@@ -6,6 +6,8 @@ see takes a revision.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 from sqlalchemy import Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -184,9 +186,7 @@ async def _archive(
     table = features if isinstance(described.value, Feature) else metrics
     mine = (table.c.environment == environment) & (table.c.key == described.value.key)
     await connection.execute(update(table).where(mine).values(archived_at=archived_at))
-    await _note(
-        connection, environment, Described(described.value, described.description, archived_at), now
-    )
+    await _note(connection, environment, replace(described, archived_at=archived_at), now)
 
 
 async def _note(

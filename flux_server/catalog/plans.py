@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import Grant
+from flux_middleware.snapshot import Feature, Grant
 from flux_server.catalog.errors import (
     ArchivedError,
     MalformedPlanError,
@@ -220,7 +220,9 @@ async def _price_errors(
         if not 1 <= len(price.price) <= 255:
             wrong.append(f"a price has 1 to 255 characters, not {price.price!r:.50}")
         elif price.metric is not None and await find_metric(connection, environment, price.metric) is None:
-            wrong.append(f"price {price.price!r:.100}: there is no metric {price.metric!r:.100}; define it first")
+            wrong.append(
+                f"price {price.price!r:.100}: there is no metric {price.metric!r:.100}; define it first"
+            )
     return wrong
 
 

@@ -28,9 +28,7 @@ _EFFECTS = ("grant", "grace", "revoke")
 _PAUSES = ("grant", "until_period_end")
 
 
-async def set_policy(
-    connection: AsyncConnection, environment: str, policy: StatusPolicy, now: float
-) -> None:
+async def set_policy(connection: AsyncConnection, environment: str, policy: StatusPolicy, now: float) -> None:
     """Read the statuses of the environment's subscriptions in this way from now on.
 
     Raises:
@@ -77,7 +75,9 @@ def _require_sane(policy: StatusPolicy) -> None:
     ]
     for status, effect in policy.statuses.items():
         if status not in CHANGEABLE_STATUSES:
-            wrong.append(f"status {status!r:.50}: only {', '.join(CHANGEABLE_STATUSES)} can be read otherwise")
+            wrong.append(
+                f"status {status!r:.50}: only {', '.join(CHANGEABLE_STATUSES)} can be read otherwise"
+            )
         if effect not in _EFFECTS:
             wrong.append(f"status {status!r:.50} is to {', '.join(_EFFECTS)}, not {effect!r:.50}")
     if policy.pause_collection not in _PAUSES:

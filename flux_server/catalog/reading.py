@@ -126,13 +126,13 @@ def catalog_of(
     policy: StatusPolicy,
 ) -> Catalog:
     """Return what workers need to know of all this."""
-    newest = {plan.key: plan_version_id(plan.key, plan.versions[-1].version) for plan in plans if plan.versions}
+    newest = {
+        plan.key: plan_version_id(plan.key, plan.versions[-1].version) for plan in plans if plan.versions
+    }
     return Catalog(
         features=features,
         metrics=metrics,
-        plan_versions=tuple(
-            _wire_version(plan, version) for plan in plans for version in plan.versions
-        ),
+        plan_versions=tuple(_wire_version(plan, version) for plan in plans for version in plan.versions),
         default_plan=newest.get(default_plan or ""),
         policy=policy,
         plan_policies={plan.key: plan.policy for plan in plans if plan.policy is not None},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from flux_middleware.snapshot import MAX_NUMBER, Feature, WireValue
+from flux_middleware.catalog import MAX_NUMBER
+from flux_middleware.snapshot import Feature, WireValue
 
 __all__ = [
     "AGGREGATIONS",

@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
 from flux_server.database import Database
-from flux_server.errors import StartError
+from flux_server.errors import StartError, UnavailableError
 
 __all__ = ["autogenerate", "upgrade"]
 
@@ -37,7 +37,7 @@ async def upgrade(database: Database) -> None:
             if not database.is_sqlite:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             await connection.run_sync(_upgrade)
-    except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
+    except (UnavailableError, sqlite3.Error, sa.exc.DBAPIError) as error:
         raise StartError(
             f"the database {shown} cannot be used ({_first_line(error)}); check that it runs, and FLUX_DATABASE_URL"
         ) from error
@@ -73,5 +73,7 @@ def _config(connection: Connection) -> Config:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, UnavailableError) and isinstance(error.__cause__, Exception):
+        return _first_line(error.__cause__)
     cause = getattr(error, "orig", None) or error
     return (str(cause) or type(cause).__name__).splitlines()[0]

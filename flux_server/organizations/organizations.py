@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, encode, require_organization
 from flux_server.database import insert
+from flux_server.environments.history import note
 from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations
@@ -35,7 +36,7 @@ async def ensure_organization(
     """
     require_organization(organization)
     await lock(connection, environment)
-    await connection.execute(
+    made = await connection.execute(
         insert(connection, organizations)
         .values(
             environment=environment,
@@ -46,10 +47,15 @@ async def ensure_organization(
         )
         .on_conflict_do_nothing()
     )
-    if name:
+    present = await read_organization(connection, environment, organization)
+    if name and present.name != name[:255]:
         mine = (organizations.c.environment == environment) & (organizations.c.id == organization)
         await connection.execute(update(organizations).where(mine).values(name=name[:255]))
-    return await read_organization(connection, environment, organization)
+        present = replace(present, name=name[:255])
+    elif not made.rowcount:
+        return present
+    await note(connection, environment, "organization", organization, {"name": present.name}, now)
+    return present
 
 
 async def read_organization(connection: AsyncConnection, environment: str, organization: str) -> Organization:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Final
+
 import msgspec
 from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,7 +64,7 @@ async def add_override(
         raise InvalidOverrideError(wrong)
     await connection.execute(
         insert(overrides).values(
-            **msgspec.structs.asdict(override)
+            **{name: given for name, given in msgspec.structs.asdict(override).items() if name in overrides.c}
             | {
                 "environment": environment,
                 "organization": organization,

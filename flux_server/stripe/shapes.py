@@ -116,7 +116,8 @@ def next_look(state: SubscriptionState, now: float) -> int | None:
     if state.ended_at is not None:
         return None
     renewals = [item.period_end + _RENEWAL for item in state.items if item.period_end is not None]
-    moments = [moment for moment in (state.trial_end, state.cancel_at, _resumes_at(state), *renewals) if moment is not None]
+    known = (state.trial_end, state.cancel_at, _resumes_at(state), *renewals)
+    moments = [moment for moment in known if moment is not None]
     if state.status in _RENEWING and any(moment <= now for moment in renewals):
         moments.append(int(now) + _OVERDUE)
     return min((moment for moment in moments if moment > now), default=None)

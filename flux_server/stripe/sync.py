@@ -47,6 +47,7 @@ from flux_server.subscriptions.subscriptions import SubscriptionState, save_subs
 
 __all__ = ["sync_due"]
 
+_ACTOR: Final = "Stripe"  # as the history names it
 _AT_ONCE = 8
 _log = structlog.get_logger("flux.stripe")
 
@@ -57,7 +58,7 @@ async def sync_due(connector: Connector) -> bool:
     async with connector.database.read() as connection:
         if not await any_due(connection, now):
             return False
-    async with connector.database.write() as connection:
+    async with connector.database.write(_ACTOR) as connection:
         claims = await claim_due(connection, now, _AT_ONCE)
     await asyncio.gather(*(_sync(connector, claim) for claim in claims))
     return bool(claims)
@@ -94,7 +95,7 @@ async def _read_and_save(connector: Connector, claim: Claim) -> None:
         found = None
     connector.note_answer(claim.environment, None)
     now = connector.clock()
-    async with connector.database.write() as connection:
+    async with connector.database.write(_ACTOR) as connection:
         await lock(connection, claim.environment)
         if await holds(connection, claim):
             again = await reader.save(connection, claim, found, now)
@@ -104,7 +105,7 @@ async def _read_and_save(connector: Connector, claim: Claim) -> None:
 async def _on_refused_key(connector: Connector, claim: Claim, error: KeyRefusedError) -> None:
     """A revoked key stops everything. A permission that only some kinds of object need stops only these."""
     needed = _READERS[claim.object.type].needed
-    async with connector.database.write() as connection:
+    async with connector.database.write(_ACTOR) as connection:
         if error.status == 401 or needed:
             await pause_link(connection, claim.environment, f"Stripe refuses the key: {error}")
             _log.error("link to Stripe paused", environment=claim.environment, reason=str(error))
@@ -113,7 +114,7 @@ async def _on_refused_key(connector: Connector, claim: Claim, error: KeyRefusedE
 
 async def _put_back(connector: Connector, claim: Claim, error: Exception) -> None:
     delay = retry_delay(claim.attempts, connector.chance())
-    async with connector.database.write() as connection:
+    async with connector.database.write(_ACTOR) as connection:
         await put_back(connection, claim, str(error)[:500], not_before=int(connector.clock()) + delay)
 
 

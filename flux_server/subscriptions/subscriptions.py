@@ -140,7 +140,9 @@ async def match_items(connection: AsyncConnection, environment: str, *, limit: i
         Whose records must be refreshed, and whether there are more such items.
     """
     await lock(connection, environment)
-    sold = {price: match.plan_version for price, match in (await match_prices(connection, environment)).items()}
+    sold = {
+        price: match.plan_version for price, match in (await match_prices(connection, environment)).items()
+    }
     unmatched = (
         (subscription_items.c.environment == environment)
         & subscription_items.c.plan_version.is_(None)
@@ -169,7 +171,8 @@ async def count_subscribers(connection: AsyncConnection, environment: str, plan:
     ids = [plan_version_id(plan, version) for version in (await connection.execute(versions)).scalars()]
     rows = await connection.execute(
         select(
-            subscription_items.c.plan_version, func.count(func.distinct(subscriptions.c.organization))
+            subscription_items.c.plan_version,
+            func.count(func.distinct(subscriptions.c.organization)).label("organizations"),
         )
         .join(subscriptions, _same_subscription)
         .where(
@@ -179,7 +182,7 @@ async def count_subscribers(connection: AsyncConnection, environment: str, plan:
         )
         .group_by(subscription_items.c.plan_version)
     )
-    return {version: count for version, count in rows}
+    return {row.plan_version: int(row.organizations) for row in rows}
 
 
 _same_subscription = and_(

@@ -21,7 +21,9 @@ subscriptions = Table(
     Column("cancel_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("past_due_since", BigInteger),
-    Column("pause_behavior", String(64)),  # what the processor does with what falls due while it collects nothing
+    Column(
+        "pause_behavior", String(64)
+    ),  # what the processor does with what falls due while it collects nothing
     Column("pause_since", BigInteger),
     Column("pause_resumes_at", BigInteger),
     Column("synced_at", BigInteger, nullable=False),

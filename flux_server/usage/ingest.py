@@ -37,6 +37,7 @@ __all__ = ["MAX_SLOTS", "ingest"]
 MAX_SLOTS = 5_000
 """Slots that one batch may have."""
 
+_MAX_TOTAL = 2**53 - 1  # so that the sum over a thousand sources still fits a column
 _CLOCK_SKEW = 300
 _SOURCE = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
@@ -88,8 +89,8 @@ def _slot_error(slot: UsageSlot, metrics: set[str], now: float) -> tuple[str, st
     """Return the code and the words of what is wrong with the slot."""
     if slot.metric not in metrics:
         return "unknown_metric", f"there is no metric {slot.metric!r:.100}; define it, and this slot is taken"
-    if not 0 <= slot.total < 2**63:
-        return "invalid_total", f"a total is a whole number from 0 to 2**63 - 1, not {slot.total}"
+    if not 0 <= slot.total <= _MAX_TOTAL:
+        return "invalid_total", f"a total is a whole number from 0 to 2**53 - 1, not {slot.total}"
     if slot.bucket < 0:
         return "invalid_bucket", f"a bucket is the second since 1970 that it begins at, not {slot.bucket}"
     if slot.bucket > now + _CLOCK_SKEW:

@@ -27,6 +27,14 @@ def values(entitlements: Entitlements) -> dict[str, FeatureValue]:
     return {key: entitlement.value for key, entitlement in entitlements.by_feature.items()}
 
 
+def said(entitlements: Entitlements) -> object:
+    """Everything that an answer says, reasons included."""
+    return entitlements.until, {
+        key: (each.value, each.until, each.enforcement, each.period, each.reasons)
+        for key, each in entitlements.by_feature.items()
+    }
+
+
 @given(catalogs(), records(), moments)
 def test_order_does_not_matter(catalog: Catalog, record: OrganizationRecord, now: int) -> None:
     shuffled = OrganizationRecord(
@@ -38,7 +46,7 @@ def test_order_does_not_matter(catalog: Catalog, record: OrganizationRecord, now
         overrides=tuple(reversed(record.overrides)),
     )
 
-    assert resolve(catalog, shuffled, now) == resolve(catalog, record, now)
+    assert said(resolve(catalog, shuffled, now)) == said(resolve(catalog, record, now))
 
 
 @given(catalogs(), records(), moments, st.integers(1, 200))
@@ -69,7 +77,7 @@ def test_every_value_says_why(catalog: Catalog, record: OrganizationRecord, now:
     for entitlement in resolve(catalog, record, now).by_feature.values():
         assert entitlement.reasons
         assert all(reason.until > now for reason in entitlement.reasons)
-        assert entitlement.until == min(reason.until for reason in entitlement.reasons)
+        assert entitlement.until <= min(reason.until for reason in entitlement.reasons)
 
 
 def test_a_reason_names_the_subscription_item_price_and_plan_version() -> None:

@@ -53,7 +53,7 @@ def billed(*periods: tuple[int | None, int | None]) -> OrganizationRecord:
         pytest.param(
             billed((at(2026, 2, 10), at(2026, 3, 10))),
             at(2026, 2, 1),
-            (at(2026, 2, 1), at(2026, 3, 1)),
+            (at(2026, 2, 1), at(2026, 2, 10)),
             id="before-it-began",
         ),
     ],

@@ -58,6 +58,7 @@ def test_fields_of_a_newer_server_are_ignored() -> None:
     [
         pytest.param(b"{", id="not-json"),
         pytest.param(b'{"source": "s"}', id="field-missing"),
+        pytest.param(b'{"x": ' + b"[" * 100_000, id="too-deep"),
         pytest.param(b'{"source": "s", "slots": [{"organization": 1}]}', id="wrong-type"),
         pytest.param(
             b'{"source": "s", "slots": [{"organization": "a", "metric": "m", "bucket": 0, "total": 1.5}]}',

@@ -42,7 +42,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     merges = st.sampled_from(("base_plus_addons", "sum", "max", "min"))
     return Catalog(
         features=tuple(Feature(key, "boolean", merge="any") for key in BOOLEANS)
-        + tuple(Feature(key, "limit", merge=draw(merges)) for key in LIMITS),  # type: ignore[arg-type]
+        + tuple(Feature(key, "limit", merge=draw(merges)) for key in LIMITS),
         plan_versions=tuple(
             PlanVersion(plan, plan[:-2], 1, "addon" if plan == "pack@1" else "base", draw(grants()))
             for plan in PLANS

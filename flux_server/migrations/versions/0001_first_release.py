@@ -24,10 +24,18 @@ def upgrade() -> None:
     op.create_table(
         "invitations",
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("email", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_invitations")),
+    )
+    op.create_table(
+        "sign_in_attempts",
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_sign_in_attempts")),
     )
     op.create_table(
         "users",
@@ -159,6 +167,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("user", sa.String(length=32), nullable=False),
         sa.Column("csrf", sa.String(length=64), nullable=False),
+        sa.Column("browser", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -562,5 +571,6 @@ def downgrade() -> None:
     op.drop_table("changes")
     op.drop_table("api_keys")
     op.drop_table("users")
+    op.drop_table("sign_in_attempts")
     op.drop_table("invitations")
     op.drop_table("environments")

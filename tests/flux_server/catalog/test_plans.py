@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 
 from flux_middleware.snapshot import Feature, Grant, Metric
-from flux_server.catalog.errors import InvalidCatalogError, MalformedPlanError, NothingToPublishError, PriceTakenError
+from flux_server.catalog.errors import (
+    InvalidCatalogError,
+    MalformedPlanError,
+    NothingToPublishError,
+    PriceTakenError,
+)
 from flux_server.catalog.features import save_feature, save_metric
 from flux_server.catalog.plans import PlanDraft, save_plan, set_default_plan
 from flux_server.catalog.publishing import publish_plan
-from flux_server.catalog.reading import PlanPrice, match_price, read_catalog, read_feature, read_plan
+from flux_server.catalog.reading import PlanPrice, match_prices, read_catalog, read_feature, read_plan
 from flux_server.database import Database
 from flux_server.environments.revisions import current_revision
 from flux_server.errors import ConflictError, InvalidRequestError, NotFoundError, RequestError
@@ -97,7 +102,7 @@ async def test_versions_replaced_earlier_keep_their_replacement(catalog: Databas
 async def test_a_price_sells_the_newest_published_version(catalog: Database) -> None:
     async with catalog.write() as connection:
         await save_plan(connection, ENV, PRO, NOON)
-        assert await match_price(connection, ENV, "price_1") is None
+        assert await match_prices(connection, ENV) == {}
     await publish(catalog, PRO)
     await publish(
         catalog,
@@ -105,9 +110,9 @@ async def test_a_price_sells_the_newest_published_version(catalog: Database) -> 
     )
 
     async with catalog.read() as connection:
-        match = await match_price(connection, ENV, "price_1")
-        assert await match_price(connection, ENV, "price_2") is None
-        assert await match_price(connection, "live", "price_1") is None
+        match = (await match_prices(connection, ENV, ["price_1", "price_2"]))["price_1"]
+        assert await match_prices(connection, ENV, ["price_2"]) == {}
+        assert await match_prices(connection, "live") == {}
     assert match is not None
     assert (match.plan_version, match.metric) == ("pro@2", "api-calls")
 
@@ -225,7 +230,7 @@ async def test_a_malformed_feature_is_refused(catalog: Database, feature: Featur
 
 async def test_a_boolean_is_merged_by_any(catalog: Database) -> None:
     async with catalog.read() as connection:
-        assert (await read_feature(connection, ENV, "sso")).merge == "any"
+        assert (await read_feature(connection, ENV, "sso")).value.merge == "any"
 
 
 @pytest.mark.parametrize(

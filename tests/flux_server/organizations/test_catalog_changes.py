@@ -27,10 +27,11 @@ async def test_who_paid_before_the_price_was_mapped_gets_the_plan(database: Data
             await refresh_record(connection, ENV, name, NOON)
         draft = PlanDraft("pro", prices=(PlanPrice("price-acme"),), grants=(Grant("sso", True),))
         await save_plan(connection, ENV, draft, NOON)
-        assert await apply_prices(connection, ENV, "pro", NOON) == 0, "nothing is published yet"
+        await apply_prices(connection, ENV, NOON)
+        assert not (await read_record(connection, ENV, "acme")).subscriptions[0].items, "nothing is published"
 
         await publish_plan(connection, ENV, "pro", existing="stay", now=NOON)
-        assert await apply_prices(connection, ENV, "pro", NOON) == 1
+        assert not await apply_prices(connection, ENV, NOON), "nobody is left"
 
         record = await read_record(connection, ENV, "acme")
         assert [item.plan_version for item in record.subscriptions[0].items] == ["pro@1"]

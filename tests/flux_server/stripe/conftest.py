@@ -72,7 +72,7 @@ class World:
             draft = PlanDraft("pro", "Pro", "base", prices, (Grant("sso", True),))
             await save_plan(connection, "test", draft, now)
             await publish_plan(connection, "test", "pro", existing="stay", now=now)
-            await apply_prices(connection, "test", "pro", now)
+            await apply_prices(connection, "test", now)
 
     async def mark(self, *objects: tuple[str, str]) -> None:
         async with self.database.write() as connection:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flux_middleware.snapshot import Feature, Grant, Subscription
+from flux_middleware.snapshot import Feature, Grant, PauseCollection, Subscription
 from flux_server.catalog.features import save_feature
 from flux_server.catalog.plans import PlanDraft, save_plan
 from flux_server.catalog.publishing import publish_plan
@@ -15,6 +15,7 @@ from flux_server.organizations.organizations import ensure_organization
 from flux_server.subscriptions.subscriptions import (
     ItemState,
     SubscriptionState,
+    count_subscribers,
     match_items,
     read_subscriptions,
     save_subscription,
@@ -111,11 +112,45 @@ async def test_a_price_that_is_mapped_later_matches_its_items(shop: Database) ->
     await publish(shop, "team", "price_2", 50)
 
     async with shop.write() as connection:
-        assert await match_items(connection, ENV, "pro") == set()
-        assert await match_items(connection, ENV, "team") == {"acme"}
-        assert await match_items(connection, ENV, "team") == set()
+        assert await match_items(connection, ENV, limit=10) == ({"acme"}, False)
+        assert await match_items(connection, ENV, limit=10) == (set(), False)
 
     assert await plan_versions(shop) == ["team@1"]
+
+
+async def test_items_are_matched_a_few_at_a_time(shop: Database) -> None:
+    await save(shop, items=(ItemState("si_1", "price_2"), ItemState("si_2", "price_2")))
+    await publish(shop, "team", "price_2", 50)
+
+    async with shop.write() as connection:
+        assert await match_items(connection, ENV, limit=1) == ({"acme"}, True)
+        assert await match_items(connection, ENV, limit=1) == ({"acme"}, True)
+        assert await match_items(connection, ENV, limit=1) == (set(), False)
+
+    assert await plan_versions(shop) == ["team@1", "team@1"]
+
+
+async def test_subscribers_of_each_version_are_counted_once(shop: Database) -> None:
+    await save(shop, items=(ITEM, ItemState("si_2", "price_1")))
+    async with shop.write() as connection:
+        gone = SubscriptionState(
+            "sub_2", "canceled", "umbrella", (ItemState("si_3", "price_1"),), ended_at=NOON
+        )
+        await save_subscription(connection, ENV, gone, NOON)
+
+        assert await count_subscribers(connection, ENV, "pro") == {"pro@1": 1}
+
+
+async def test_a_pause_of_collection_began_when_it_was_first_seen(shop: Database) -> None:
+    pause = PauseCollection("void", resumes_at=NOON + 900)
+    await save(shop, pause_collection=pause)
+    await save(shop, NOON + 60, pause_collection=pause)
+
+    (paused,) = await subscriptions(shop)
+    assert paused.pause_collection == PauseCollection("void", NOON, NOON + 900)
+
+    await save(shop, NOON + 90)
+    assert (await subscriptions(shop))[0].pause_collection is None
 
 
 async def test_a_subscription_that_moved_refreshes_both_organizations(shop: Database) -> None:

@@ -1,0 +1,124 @@
+"""What somebody typed into a form: kept as typed, read field by field, with what is wrong next to each."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError
+from flux_middleware.snapshot import Feature, WireValue
+from flux_server.errors import RequestError
+
+__all__ = ["Form"]
+
+_TRUE = frozenset({"yes", "true", "on"})
+_FALSE = frozenset({"no", "false", "off"})
+_TRUTHS = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+
+
+class Form:
+    """A form's fields and its errors. Reading a field notes what is wrong with it; `ok` says whether nothing was."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields: dict[str, list[str]] = {}
+        for name, text in fields:
+            # PostgreSQL stores no NUL, and nobody types one.
+            self._fields.setdefault(name, []).append(text.replace("\0", ""))
+        self.errors: dict[str, str] = {}
+        self.refusals: list[str] = []
+        self.status = 422
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str | Sequence[str] | None]) -> Form:
+        """Return a form that is filled in: lists are fields that occur several times, None is left out."""
+        pairs: list[tuple[str, str]] = []
+        for name, value in fields.items():
+            texts = [value] if isinstance(value, str) else value or []
+            pairs += [(name, text) for text in texts]
+        return cls(pairs)
+
+    @property
+    def ok(self) -> bool:
+        """Say whether nothing was found wrong so far."""
+        return not self.errors and not self.refusals
+
+    def typed(self, name: str) -> str:
+        """Return the field as it was typed, for showing it again."""
+        return next(iter(self._fields.get(name, ())), "")
+
+    def all_typed(self, name: str) -> list[str]:
+        """Return every occurrence of the field as it was typed."""
+        return self._fields.get(name, [])
+
+    def wrong(self, name: str, message: str) -> None:
+        """Note what is wrong with a field."""
+        self.errors.setdefault(name, message)
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """Try something for the form; what a concept refuses becomes an error of the whole form."""
+        try:
+            yield
+        except (RequestError, InvalidOrganizationError, InvalidRecordError) as error:
+            members = error.members if isinstance(error, RequestError) else {}
+            listed = members.get("errors")
+            self.refusals += [str(each) for each in listed] if isinstance(listed, list) else [str(error)]
+            self.status = error.status if isinstance(error, RequestError) else 422
+
+    def text(self, name: str, *, required: str = "", most: int = 255) -> str:
+        """Return the field without spaces around it. If it is empty, `required` says what to do."""
+        text = self.typed(name).strip()
+        if required and not text:
+            self.wrong(name, required)
+        if len(text) > most:
+            self.wrong(name, f"at most {most} characters; these are {len(text)}")
+        return text
+
+    def choice(self, name: str, choices: Container[str]) -> str:
+        """Return which of the choices it is."""
+        text = self.typed(name)
+        if text not in choices:
+            self.wrong(name, "choose one of these")
+        return text
+
+    def value(self, name: str, feature: Feature) -> WireValue | None:
+        """Return a value for the feature, None if nothing is given: yes or no, a whole number or `unlimited`."""
+        text = self.text(name).lower()
+        if not text:
+            return None
+        if feature.kind == "boolean":
+            if text not in _TRUTHS:
+                self.wrong(name, f"“{feature.key}” is on or off: say yes or no")
+            return _TRUTHS.get(text)
+        if text == "unlimited":
+            return "unlimited"
+        number = _whole_number(text)
+        if number is None:
+            self.wrong(name, f"“{feature.key}” is a limit: give a whole number, or “unlimited”")
+        return number
+
+    def moment(self, name: str) -> int | None:
+        """Return the moment (UTC) in epoch seconds; None if none is given."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        except (ValueError, OverflowError):
+            self.wrong(name, "give a date and a time, like 2026-01-31 18:00")
+            return None
+
+
+def _whole_number(text: str) -> int | None:
+    """Read 100000, 100 000, 100_000 and 100,000."""
+    digits = text.replace(" ", "").replace("\u202f", "").replace("_", "")
+    head, *groups = digits.split(",")
+    if groups and (not 1 <= len(head.lstrip("-")) <= 3 or any(len(group) != 3 for group in groups)):
+        return None
+    digits = head + "".join(groups)
+    unsigned = digits.removeprefix("-")
+    if not (unsigned.isascii() and unsigned.isdigit()) or len(unsigned) > 20:
+        return None
+    return int(digits)

@@ -1,0 +1,218 @@
+"""A visit: one request to the dashboard, who makes it, and how it is answered.
+
+Pages ask for the visit they need. `AnybodysVisit` is for the few that everybody may open; `UserVisit` sends
+whoever is not signed in to sign in first; `EnvironmentVisit` is that, in the environment that the address names.
+A page that changes something asks for a form, too, and gets it only if it was made for this very browser.
+"""
+
+from __future__ import annotations
+
+import hmac
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flux_server.accounts.entrance import Guest
+from flux_server.accounts.sessions import Session, find_session, needs_renewal, renew_session
+from flux_server.accounts.users import User
+from flux_server.dashboard.browsers import describe_browser
+from flux_server.dashboard.forms import Form
+from flux_server.dashboard.rendering import address
+from flux_server.dashboard.site import Site
+from flux_server.environments.environments import Environment, list_environments
+from flux_server.errors import NotFoundError, RequestError
+
+__all__ = [
+    "AnybodysForm",
+    "AnybodysVisit",
+    "EnvironmentVisit",
+    "EnvironmentsVisit",
+    "FormRefusedError",
+    "SignInNeededError",
+    "UserVisit",
+    "UsersForm",
+    "UsersVisit",
+    "Visit",
+]
+
+
+class SignInNeededError(RequestError):
+    """The page is only for people who are signed in."""
+
+    status = 401
+    code = "sign_in_needed"
+    title = "Sign in first"
+
+
+class FormRefusedError(RequestError):
+    """The form was not made for the browser that sent it."""
+
+    status = 403
+    code = "form_refused"
+    title = "This form is not current"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it was opened before you signed in or out, or in another browser. Nothing was changed. Go back, reload "
+            "the page, and send it again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Anybody's request."""
+
+    request: Request
+    site: Site
+    now: float
+
+    @property
+    def guest(self) -> Guest:
+        """Return who is at the door."""
+        client = self.request.client
+        browser = describe_browser(self.request.headers.get("user-agent", ""))
+        return Guest(client.host if client else "", browser, self.now)
+
+    def query(self, name: str) -> str:
+        """Return a parameter of the address; empty if it is not there."""
+        return self.request.query_params.get(name, "").replace("\0", "")
+
+    def page(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        """Answer with a page."""
+        shown = self._common() | context
+        response = HTMLResponse(self.site.templates.render(template, shown), status)
+        self.site.cookies.forget_message(self.request, response)
+        self._keep(response, shown)
+        return response
+
+    def goto(self, path: str, *, say: str = "") -> Response:
+        """Send the browser on, with a message to be shown there."""
+        response = RedirectResponse(path, 303)
+        if say:
+            self.site.cookies.say(response, say)
+        return response
+
+    def _common(self) -> dict[str, Any]:
+        csrf, nonce = self.site.cookies.form_token(self.request)
+        return {
+            "csrf": csrf,
+            "environment": None,
+            "environments": (),
+            "nonce": nonce,
+            "now": self.now,
+            "said": self.site.cookies.said(self.request),
+            "section": "",
+            "user": None,
+        }
+
+    def _keep(self, response: Response, shown: dict[str, Any]) -> None:
+        self.site.cookies.keep_form(response, shown["nonce"])
+
+
+@dataclass(frozen=True, slots=True)
+class UserVisit(Visit):
+    """A request of somebody who is signed in."""
+
+    user: User
+    session: Session
+    environments: tuple[Environment, ...]
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction that sees one moment of the database."""
+        return self.site.database.read()
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction for the user to change something in."""
+        return self.site.database.write(self.user.email)
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "csrf": self.session.csrf,
+            "environment": None,
+            "environments": self.environments,
+            "now": self.now,
+            "said": self.site.cookies.said(self.request),
+            "section": "",
+            "user": self.user,
+        }
+
+    def _keep(self, response: Response, shown: dict[str, Any]) -> None:
+        """The session holds what its forms are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentVisit(UserVisit):
+    """A request of somebody who is signed in, to a page of one environment."""
+
+    environment: Environment
+
+    @property
+    def key(self) -> str:
+        """Return the environment's key."""
+        return self.environment.key
+
+    def address(self, page: str, **query: str) -> str:
+        """Return the address of a page of this environment."""
+        return address(f"/{self.key}/{page}" if page else f"/{self.key}", **query)
+
+    def _common(self) -> dict[str, Any]:
+        return UserVisit._common(self) | {"environment": self.environment}
+
+
+def _visit(request: Request) -> Visit:
+    site: Site = request.app.state.site
+    return Visit(request, site, site.clock())
+
+
+async def _user_visit(visit: AnybodysVisit) -> UserVisit:
+    token = visit.request.cookies.get(visit.site.cookies.session, "")
+    async with visit.site.database.read() as connection:
+        environments = await list_environments(connection)
+        found = await find_session(connection, token, visit.now) if token else None
+    wanted = visit.request.path_params.get("environment")
+    if wanted is not None and wanted not in {environment.key for environment in environments}:
+        raise NotFoundError("there is no such page")
+    if found is None:
+        raise SignInNeededError("sign in first")
+    user, session = found
+    if needs_renewal(session, visit.now):
+        async with visit.site.database.write() as connection:
+            await renew_session(connection, session, visit.now)
+    return UserVisit(visit.request, visit.site, visit.now, user, session, environments)
+
+
+async def _environment_visit(visit: UsersVisit, environment: str) -> EnvironmentVisit:
+    (chosen,) = (known for known in visit.environments if known.key == environment)
+    return EnvironmentVisit(
+        visit.request, visit.site, visit.now, visit.user, visit.session, visit.environments, chosen
+    )
+
+
+async def _anybodys_form(visit: AnybodysVisit) -> Form:
+    form = await _form(visit.request)
+    if not visit.site.cookies.is_own_form(visit.request, form.typed("csrf")):
+        raise FormRefusedError
+    return form
+
+
+async def _users_form(visit: UsersVisit) -> Form:
+    form = await _form(visit.request)
+    if not hmac.compare_digest(form.typed("csrf").encode(), visit.session.csrf.encode()):
+        raise FormRefusedError
+    return form
+
+
+async def _form(request: Request) -> Form:
+    async with request.form(max_files=0) as sent:
+        return Form((name, cast("str", text)) for name, text in sent.multi_items())
+
+
+AnybodysVisit = Annotated[Visit, Depends(_visit)]
+UsersVisit = Annotated[UserVisit, Depends(_user_visit)]
+EnvironmentsVisit = Annotated[EnvironmentVisit, Depends(_environment_visit)]
+AnybodysForm = Annotated[Form, Depends(_anybodys_form)]
+UsersForm = Annotated[Form, Depends(_users_form)]
