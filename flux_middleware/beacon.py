@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from flux_middleware.errors import StoreError
+from flux_middleware.files import allocate
 
 __all__ = ["CONTACT", "GENERATION", "INCARNATION", "REFRESHER", "Beacon"]
 
@@ -46,9 +47,12 @@ def _map(path: Path) -> mmap.mmap:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if os.fstat(descriptor).st_size < _BYTES:
-                os.posix_fallocate(descriptor, 0, _BYTES)  # a hole would kill the process on a full disk
+                allocate(descriptor, _BYTES)
             return mmap.mmap(descriptor, _BYTES)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StoreError(f"cannot share {path} with this host's other processes: {error}") from error
+        raise StoreError(
+            f"cannot share {path} with this host's other processes ({error}); see that the disk has room, or set "
+            "FLUX_DIRECTORY to a directory of this user's"
+        ) from error

@@ -1,28 +1,22 @@
 """A host's store in one LMDB file, mapped by every process.
 
 Organizations are kept twice while a snapshot arrives: it fills the database that stands by, and takes over in
-one commit. The file is opened once a process, as LMDB demands, and never used across a fork. A file that is
-damaged or not ours is set aside, and all processes go over to a new one: its *incarnation* is in the beacon.
+one commit.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import struct
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeAlias
-from weakref import WeakValueDictionary
+from typing import Final
 
-import filelock
-import lmdb
 import msgspec
 
-from flux_middleware.beacon import GENERATION, INCARNATION, Beacon
-from flux_middleware.errors import InvalidRecordError, StoreError
+from flux_middleware.beacon import GENERATION, Beacon
+from flux_middleware.errors import StoreError
+from flux_middleware.lmdb_file import LmdbFile, Transaction
 from flux_middleware.snapshot import (
     Catalog,
     CatalogChanged,
@@ -41,18 +35,11 @@ from flux_middleware.store import (
     Counter,
     Synced,
     changed_organizations,
-    is_other_history,
+    following,
 )
 
 __all__ = ["LmdbStore"]
 
-_logger = logging.getLogger("flux")
-
-_MAP_BYTES = 16 << 30
-"""How large the store can become. Address space only: the file is as large as what is in it."""
-
-_MAX_READERS = 4_096
-_OPENING_SECONDS = 10.0
 _FORMAT = b"flux store 1"
 
 _ORGANIZATIONS: Final = (b"organizations-0", b"organizations-1")
@@ -61,20 +48,6 @@ _HEAD = struct.Struct(">QB")  # generation, and which of the two organization da
 _COUNTER = struct.Struct(">I")
 _TOTAL = struct.Struct(">Q")
 _GENERATION = struct.Struct(">Q")
-
-_Transaction: TypeAlias = "lmdb.Transaction[bytes]"
-
-_DAMAGED: Final = (
-    lmdb.BadDbiError,
-    lmdb.CorruptedError,
-    lmdb.IncompatibleError,
-    lmdb.InvalidError,
-    lmdb.PageNotFoundError,
-    lmdb.PanicError,
-    lmdb.VersionMismatchError,
-    InvalidRecordError,
-    struct.error,
-)
 
 
 class _Standing(msgspec.Struct, frozen=True, array_like=True):
@@ -85,334 +58,219 @@ class _Standing(msgspec.Struct, frozen=True, array_like=True):
     quantity: int
 
 
-class _Environment:
-    """One open file."""
-
-    def __init__(self, directory: Path, incarnation: int) -> None:
-        self.incarnation = incarnation
-        self.handle = lmdb.Environment(
-            os.fspath(directory),
-            map_size=_MAP_BYTES,
-            mode=0o700,
-            metasync=False,  # a crash of the machine may undo the last commits, and never damages the file
-            readahead=False,
-            max_readers=_MAX_READERS,
-            max_dbs=len(_NAMES),
-            max_spare_txns=1,
-        )
-        if (self.handle.info()["last_pgno"] + 1) * self.handle.stat()["psize"] > _size(directory):
-            raise lmdb.CorruptedError("the file was cut off")  # reading beyond its end would kill the process
-        self.databases = {name: self.handle.open_db(name) for name in _NAMES}
-        self._claim()
-
-    def _claim(self) -> None:
-        meta = self.databases[b"meta"]
-        with self.handle.begin(db=meta) as transaction:
-            if transaction.get(b"format") == _FORMAT:
-                return
-            if transaction.stat(meta)["entries"]:
-                raise lmdb.InvalidError("the file belongs to something else")
-        with self.handle.begin(db=meta, write=True) as transaction:
-            transaction.put(b"format", _FORMAT)
-
-
-_environments: WeakValueDictionary[tuple[int, str], _Environment] = WeakValueDictionary()
-"""By process and path: opening a file twice in one process would corrupt LMDB's locks."""
-
-
 class LmdbStore:
     """The store in `directory`, shared with every process that opens the same one."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self.beacon = Beacon(directory / "beacon")
-        self._opening = threading.Lock()
-        self._environment: _Environment | None = None
-        with self._guarded() as environment, environment.handle.begin() as transaction:
-            self.beacon.announce(_head(environment, transaction)[0])
+        self._file = LmdbFile(directory, self.beacon, format_=_FORMAT, names=_NAMES)
+        with self._file.transaction():
+            pass
 
     def synced(self) -> Synced | None:
-        with self._guarded() as environment, environment.handle.begin() as transaction:
-            synced = _synced(environment, transaction)
+        with self._file.transaction() as transaction:
+            synced = _synced(transaction)
             if synced is None:
                 return None
-            _, active = _head(environment, transaction)
-            organizations = transaction.stat(environment.databases[_ORGANIZATIONS[active]])["entries"]
+            _, active = _head(transaction)
+            organizations = transaction.count(_ORGANIZATIONS[active])
             return msgspec.structs.replace(synced, organizations=organizations)
 
     def catalog(self) -> tuple[int, Catalog | None]:
-        with self._guarded() as environment, environment.handle.begin() as transaction:
-            generation, _ = _head(environment, transaction)
-            json = transaction.get(b"catalog", db=environment.databases[b"meta"])
+        with self._file.transaction() as transaction:
+            generation, _ = _head(transaction)
+            json = transaction.get(b"meta", b"catalog")
             return generation, None if json is None else decode(json, Catalog)
 
     def organization(self, organization: str) -> tuple[int, OrganizationRecord | None]:
-        with self._guarded() as environment:
-            with environment.handle.begin() as transaction:
-                generation, active = _head(environment, transaction)
-                database = environment.databases[_ORGANIZATIONS[active]]
-                json = transaction.get(organization.encode(), db=database)
+        with self._file.transaction() as transaction:
+            generation, active = _head(transaction)
+            json = transaction.get(_ORGANIZATIONS[active], organization.encode())
             return generation, None if json is None else decode(json, OrganizationRecord)
 
     def changed_since(self, generation: int) -> tuple[int, frozenset[str] | None]:
-        with self._guarded() as environment, environment.handle.begin() as transaction:
-            present, _ = _head(environment, transaction)
+        with self._file.transaction() as transaction:
+            present, _ = _head(transaction)
             if not 0 <= present - generation <= LOGGED_GENERATIONS:
                 return present, None
             changed: set[str] = set()
             for missed in range(generation + 1, present + 1):
-                logged = transaction.get(_GENERATION.pack(missed), db=environment.databases[b"log"])
+                logged = transaction.get(b"log", _GENERATION.pack(missed))
                 if not logged:
                     return present, None
-                changed |= set(msgspec.json.decode(logged, type=list[str]))
+                changed.update(decode(logged, list[str]))
             return present, frozenset(changed)
 
     def usage(
         self, organization: str, metric: str, counters: Iterable[Counter]
     ) -> tuple[UsageStanding | None, list[int]]:
-        with self._guarded() as environment, environment.handle.begin() as transaction:
+        with self._file.transaction() as transaction:
             key = _standing_key(organization, metric)
-            stored = transaction.get(key, db=environment.databases[b"standings"])
+            stored = transaction.get(b"standings", key)
             standing = None
             if stored is not None:
                 kept = decode(stored, _Standing)
                 standing = UsageStanding(organization, metric, kept.period_start, kept.quantity)
-            database = environment.databases[b"acknowledged"]
-            totals = [transaction.get(_counter_key(*counter), b"", db=database) for counter in counters]
+            totals = [transaction.get(b"acknowledged", _counter_key(*counter)) for counter in counters]
             return standing, [_TOTAL.unpack(total)[0] if total else 0 for total in totals]
 
     def acknowledged(self, source: str) -> dict[int, int]:
-        with self._guarded() as environment, environment.handle.begin() as transaction:
-            found = _of_source(transaction.cursor(environment.databases[b"acknowledged"]), source)
+        with self._file.transaction() as transaction:
+            found = transaction.beginning_with(b"acknowledged", _source_prefix(source))
             return {
                 _COUNTER.unpack(key[-_COUNTER.size :])[0]: _TOTAL.unpack(total)[0] for key, total in found
             }
 
     @contextmanager
     def replacement(self, header: SnapshotHeader) -> Iterator[_Replacement]:
-        with self._guarded() as environment, environment.handle.begin(write=True) as transaction:
-            _, active = _head(environment, transaction)
-            transaction.drop(environment.databases[_ORGANIZATIONS[not active]], delete=False)
-        yield _Replacement(self, header)
+        with self._file.transaction(write=True) as transaction:
+            _, active = _head(transaction)
+            transaction.clear(_ORGANIZATIONS[not active])
+        yield _Replacement(self, header, transaction.opened.incarnation)
 
-    def put_by(self, records: Sequence[tuple[str, bytes]]) -> None:
+    def put_by(self, records: Sequence[tuple[str, bytes]], incarnation: int) -> None:
         """Write organizations where nobody reads yet."""
-        with self._guarded() as environment, environment.handle.begin(write=True) as transaction:
-            _, active = _head(environment, transaction)
-            cursor = transaction.cursor(environment.databases[_ORGANIZATIONS[not active]])
-            cursor.putmulti((organization.encode(), json) for organization, json in records)
+        with self._file.transaction(write=True) as transaction:
+            _require_same_file(transaction, incarnation)
+            _, active = _head(transaction)
+            for organization, json in records:
+                transaction.put(_ORGANIZATIONS[not active], organization.encode(), json)
 
-    def take_over(self, header: SnapshotHeader) -> None:
+    def take_over(self, header: SnapshotHeader, incarnation: int) -> None:
         """Let what was put by answer from now on, under the header's catalog."""
-        with self._committing() as (environment, transaction):
-            synced = _synced(environment, transaction)
-            usage_revision = synced.usage_revision if synced else 0
-            if is_other_history(synced, header):
-                usage_revision = 0
-                transaction.drop(environment.databases[b"standings"], delete=False)
-                transaction.drop(environment.databases[b"acknowledged"], delete=False)
-            meta = environment.databases[b"meta"]
-            transaction.put(b"catalog", encode(header.catalog), db=meta)
-            now = Synced(header.environment, header.instance, header.revision, usage_revision)
-            transaction.put(b"synced", encode(now), db=meta)
-            generation, active = _head(environment, transaction)
-            _put_head(environment, transaction, generation, not active)
-            self._advance(environment, transaction, None)
+        with self._committing() as transaction:
+            _require_same_file(transaction, incarnation)
+            before = _synced(transaction)
+            now = following(before, header)
+            if before is None or before.history != now.history:
+                transaction.clear(b"standings")
+                transaction.clear(b"acknowledged")
+            transaction.put(b"meta", b"catalog", encode(header.catalog))
+            transaction.put(b"meta", b"synced", encode(now))
+            generation, active = _head(transaction)
+            _put_head(transaction, generation, not active)
+            self._advance(transaction, None)
 
     def apply(
         self, changes: Sequence[Change], usage: Sequence[UsageUpdate] = (), *, revision: int | None = None
     ) -> None:
-        with self._committing() as (environment, transaction):
-            synced = _synced(environment, transaction)
+        with self._committing() as transaction:
+            synced = _synced(transaction)
             if synced is None:
                 raise StoreError("the store was made anew; it needs a snapshot before changes")
             for update in usage:
-                _keep(environment, transaction, update.standings, update.usage_revision)
-            _, active = _head(environment, transaction)
+                _keep(transaction, update.standings, update.usage_revision)
+            _, active = _head(transaction)
             for change in changes:
-                _change(environment, transaction, _ORGANIZATIONS[active], change)
+                _change(transaction, _ORGANIZATIONS[active], change)
             now = msgspec.structs.replace(
                 synced,
                 revision=synced.revision if revision is None else revision,
                 usage_revision=max([synced.usage_revision, *(each.usage_revision for each in usage)]),
             )
-            transaction.put(b"synced", encode(now), db=environment.databases[b"meta"])
+            transaction.put(b"meta", b"synced", encode(now))
             if changes:
-                self._advance(environment, transaction, changed_organizations(changes))
+                self._advance(transaction, changed_organizations(changes))
 
     def acknowledge(self, source: str, totals: Mapping[int, int], receipt: UsageReceipt) -> None:
-        with self._committing() as (environment, transaction):
-            database = environment.databases[b"acknowledged"]
+        with self._file.transaction(write=True) as transaction:
             for place, total in totals.items():
-                transaction.put(_counter_key(source, place), _TOTAL.pack(total), db=database)
-            _keep(environment, transaction, receipt.standings, receipt.usage_revision)
+                transaction.put(b"acknowledged", _counter_key(source, place), _TOTAL.pack(total))
+            _keep(transaction, receipt.standings, receipt.usage_revision)
 
     def forget_source(self, source: str) -> None:
-        with self._committing() as (environment, transaction):
-            cursor = transaction.cursor(environment.databases[b"acknowledged"])
-            for key in [key for key, _ in _of_source(cursor, source)]:
-                transaction.delete(key, db=environment.databases[b"acknowledged"])
+        with self._file.transaction(write=True) as transaction:
+            for key, _ in list(transaction.beginning_with(b"acknowledged", _source_prefix(source))):
+                transaction.delete(b"acknowledged", key)
 
     def tend(self) -> None:
-        with self._guarded() as environment:
-            environment.handle.reader_check()
-            with environment.handle.begin() as transaction:
-                self.beacon.announce(_head(environment, transaction)[0])
+        self._file.free_dead_readers()
+        with self._file.transaction() as transaction:
+            self.beacon.announce(_head(transaction)[0])
 
     def after_fork(self) -> None:
-        # LMDB's own objects know that they were inherited, and leave the parent's locks and readers alone.
-        self._opening = threading.Lock()
-        self._environment = None
+        self._file.after_fork()
 
-    def _advance(
-        self, environment: _Environment, transaction: _Transaction, organizations: frozenset[str] | None
-    ) -> None:
+    def _advance(self, transaction: Transaction, organizations: frozenset[str] | None) -> None:
         """Make the commit a new generation, which changed these organizations; all of them if None."""
-        generation, active = _head(environment, transaction)
-        # A file made anew begins where the old one ended: nobody takes its generations for ones already seen.
-        generation = max(generation, self.beacon.words[GENERATION] if generation == 0 else 0) + 1
-        _put_head(environment, transaction, generation, active)
-        log = environment.databases[b"log"]
+        generation, active = _head(transaction)
+        # A file made anew, or without its last commits after a crash of the machine, goes on where the other one
+        # ended: nobody takes its generations for ones already seen.
+        generation = max(generation, self.beacon.words[GENERATION]) + 1
+        _put_head(transaction, generation, active)
         logged = b"" if organizations is None else msgspec.json.encode(list(organizations))
-        transaction.put(_GENERATION.pack(generation), logged, db=log)
+        transaction.put(b"log", _GENERATION.pack(generation), logged)
         if generation > LOGGED_GENERATIONS:
-            transaction.delete(_GENERATION.pack(generation - LOGGED_GENERATIONS), db=log)
+            transaction.delete(b"log", _GENERATION.pack(generation - LOGGED_GENERATIONS))
 
     @contextmanager
-    def _committing(self) -> Iterator[tuple[_Environment, _Transaction]]:
-        with self._guarded() as environment:
-            with environment.handle.begin(write=True) as transaction:
-                yield environment, transaction
-                generation, _ = _head(environment, transaction)
-            self.beacon.announce(generation)
-
-    @contextmanager
-    def _guarded(self) -> Iterator[_Environment]:
-        environment = self._opened()
-        try:
-            yield environment
-        except _DAMAGED as error:
-            self._set_aside(environment.incarnation, error)
-            raise StoreError(f"the local store was damaged, and is being made anew: {error}") from error
-        except lmdb.Error as error:
-            raise StoreError(f"the local store in {self._directory} fails: {error}") from error
-
-    def _opened(self) -> _Environment:
-        environment = self._environment
-        if environment is not None and environment.incarnation == self.beacon.words[INCARNATION]:
-            return environment
-        with self._opening:
-            self._environment = environment = self._open()
-            return environment
-
-    def _open(self) -> _Environment:
-        with self._alone():
-            incarnation = self.beacon.words[INCARNATION]
-            key = (os.getpid(), os.path.realpath(self._directory))
-            environment = _environments.get(key)
-            if environment is None or environment.incarnation != incarnation:
-                try:
-                    environment = _Environment(self._directory, incarnation)
-                except _DAMAGED as error:
-                    self._rename(error)
-                    environment = _Environment(self._directory, self.beacon.words[INCARNATION])
-                except (lmdb.Error, OSError) as error:
-                    raise StoreError(f"cannot open the local store in {self._directory}: {error}") from error
-                _environments[key] = environment
-            return environment
-
-    def _set_aside(self, incarnation: int, error: Exception) -> None:
-        with self._alone():
-            if self.beacon.words[INCARNATION] == incarnation:  # otherwise another process was first
-                self._rename(error)
-
-    def _rename(self, error: Exception) -> None:
-        data = self._directory / "data.mdb"
-        aside = data.with_name("data.mdb.broken")
-        _logger.error("the local store %s cannot be read (%s); set aside as %s", data, error, aside.name)
-        os.replace(data, aside)
-        (self._directory / "lock.mdb").unlink(missing_ok=True)
-        self.beacon.words[INCARNATION] += 1
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep this host's other processes from opening the file meanwhile."""
-        try:
-            with filelock.FileLock(self._directory / "opening.lock", timeout=_OPENING_SECONDS, mode=0o600):
-                yield
-        except (filelock.Timeout, OSError) as error:
-            raise StoreError(f"cannot open the local store in {self._directory}: {error}") from error
+    def _committing(self) -> Iterator[Transaction]:
+        """Write a new generation, and announce it once it is there to be read."""
+        with self._file.transaction(write=True) as transaction:
+            yield transaction
+            generation, _ = _head(transaction)
+        self.beacon.announce(generation)
 
 
 class _Replacement:
-    def __init__(self, store: LmdbStore, header: SnapshotHeader) -> None:
+    def __init__(self, store: LmdbStore, header: SnapshotHeader, incarnation: int) -> None:
         self._store = store
         self._header = header
+        self._incarnation = incarnation
 
     def add(self, records: Sequence[tuple[str, bytes]]) -> None:
-        self._store.put_by(records)
+        self._store.put_by(records, self._incarnation)
 
     def commit(self) -> None:
-        self._store.take_over(self._header)
+        self._store.take_over(self._header, self._incarnation)
 
 
-def _size(directory: Path) -> int:
-    return (directory / "data.mdb").stat().st_size
+def _require_same_file(transaction: Transaction, incarnation: int) -> None:
+    if transaction.opened.incarnation != incarnation:
+        raise StoreError(
+            "the store was made anew; the snapshot must begin again, or its first part would be missing"
+        )
 
 
-def _head(environment: _Environment, transaction: _Transaction) -> tuple[int, int]:
-    stored = transaction.get(b"head", db=environment.databases[b"meta"])
+def _head(transaction: Transaction) -> tuple[int, int]:
+    stored = transaction.get(b"meta", b"head")
     return _HEAD.unpack(stored) if stored else (0, 0)
 
 
-def _put_head(environment: _Environment, transaction: _Transaction, generation: int, active: int) -> None:
-    transaction.put(b"head", _HEAD.pack(generation, active), db=environment.databases[b"meta"])
+def _put_head(transaction: Transaction, generation: int, active: int) -> None:
+    transaction.put(b"meta", b"head", _HEAD.pack(generation, active))
 
 
-def _synced(environment: _Environment, transaction: _Transaction) -> Synced | None:
-    stored = transaction.get(b"synced", db=environment.databases[b"meta"])
+def _synced(transaction: Transaction) -> Synced | None:
+    stored = transaction.get(b"meta", b"synced")
     return None if stored is None else decode(stored, Synced)
 
 
-def _change(
-    environment: _Environment, transaction: _Transaction, organizations: bytes, change: Change
-) -> None:
-    database = environment.databases[organizations]
+def _change(transaction: Transaction, organizations: bytes, change: Change) -> None:
     if isinstance(change, CatalogChanged):
-        transaction.put(b"catalog", encode(change.catalog), db=environment.databases[b"meta"])
+        transaction.put(b"meta", b"catalog", encode(change.catalog))
     elif isinstance(change, OrganizationChanged):
-        transaction.put(change.record.id.encode(), encode(change.record), db=database)
+        transaction.put(organizations, change.record.id.encode(), encode(change.record))
     else:
-        transaction.delete(change.organization.encode(), db=database)
+        transaction.delete(organizations, change.organization.encode())
 
 
-def _keep(
-    environment: _Environment,
-    transaction: _Transaction,
-    standings: Iterable[UsageStanding],
-    revision: int,
-) -> None:
-    database = environment.databases[b"standings"]
+def _keep(transaction: Transaction, standings: Iterable[UsageStanding], revision: int) -> None:
     for standing in standings:
         key = _standing_key(standing.organization, standing.metric)
-        stored = transaction.get(key, db=database)
+        stored = transaction.get(b"standings", key)
         if stored is None or decode(stored, _Standing).revision <= revision:
             kept = _Standing(revision, standing.period_start, standing.quantity)
-            transaction.put(key, encode(kept), db=database)
+            transaction.put(b"standings", key, encode(kept))
 
 
 def _standing_key(organization: str, metric: str) -> bytes:
     return f"{organization}\0{metric}".encode()
 
 
+def _source_prefix(source: str) -> bytes:
+    return source.encode() + b"\0"
+
+
 def _counter_key(source: str, place: int) -> bytes:
-    return source.encode() + b"\0" + _COUNTER.pack(place)
-
-
-def _of_source(cursor: lmdb.Cursor[bytes], source: str) -> Iterator[tuple[bytes, bytes]]:
-    prefix = source.encode() + b"\0"
-    if cursor.set_range(prefix):
-        for key, value in cursor:
-            if not key.startswith(prefix):
-                break
-            yield key, value
+    return _source_prefix(source) + _COUNTER.pack(place)

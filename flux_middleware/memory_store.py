@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from flux_middleware.beacon import Beacon
+from flux_middleware.errors import StoreError
 from flux_middleware.snapshot import (
     Catalog,
     CatalogChanged,
@@ -26,7 +27,7 @@ from flux_middleware.store import (
     Counter,
     Synced,
     changed_organizations,
-    is_other_history,
+    following,
 )
 
 __all__ = ["MemoryStore"]
@@ -64,6 +65,8 @@ class MemoryStore:
 
     def changed_since(self, generation: int) -> tuple[int, frozenset[str] | None]:
         with self._lock:
+            if generation > self._generation:
+                return self._generation, None
             changed: set[str] = set()
             for missed in range(generation + 1, self._generation + 1):
                 organizations = self._log.get(missed)
@@ -90,12 +93,10 @@ class MemoryStore:
     def replace(self, header: SnapshotHeader, organizations: dict[str, OrganizationRecord]) -> None:
         """Take over a whole snapshot."""
         with self._lock:
-            usage_revision = self._synced.usage_revision if self._synced else 0
-            if is_other_history(self._synced, header):
-                usage_revision = 0
+            before, self._synced = self._synced, following(self._synced, header)
+            if before is None or before.history != self._synced.history:
                 self._standings.clear()
                 self._acknowledged.clear()
-            self._synced = Synced(header.environment, header.instance, header.revision, usage_revision)
             self._catalog, self._organizations = header.catalog, organizations
             self._advance(None)
 
@@ -103,7 +104,8 @@ class MemoryStore:
         self, changes: Sequence[Change], usage: Sequence[UsageUpdate] = (), *, revision: int | None = None
     ) -> None:
         with self._lock:
-            assert self._synced is not None, "a store follows changes only from a snapshot on"
+            if self._synced is None:
+                raise StoreError("the store was made anew; it needs a snapshot before changes")
             for update in usage:
                 self._keep(update.standings, update.usage_revision)
             for change in changes:

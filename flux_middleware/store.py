@@ -7,6 +7,7 @@ organizations it touched, so that readers forget those and no others.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
@@ -33,7 +34,7 @@ __all__ = [
     "Store",
     "Synced",
     "changed_organizations",
-    "is_other_history",
+    "following",
 ]
 
 LOGGED_GENERATIONS: Final = 1_000
@@ -44,21 +45,28 @@ Counter = tuple[str, int]
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """Which server the store follows, and how far it has come."""
+    """Which server the store follows, and how far it has come.
+
+    `history` is another one whenever everything that the server ever acknowledged has been forgotten.
+    """
 
     environment: str
     instance: str
     revision: int
     usage_revision: int = 0
     organizations: int = 0
+    history: str = ""
 
 
-def is_other_history(synced: Synced | None, header: SnapshotHeader) -> bool:
-    """Say whether the server's database is not the one followed so far, or an older backup of it.
+def following(before: Synced | None, header: SnapshotHeader) -> Synced:
+    """Return how far the store has come with this snapshot.
 
-    What it acknowledged before, it may not have any more.
+    If the server's database is not the one followed so far, or an older backup of it, then what it acknowledged
+    it may not have any more: that is another history, which begins at usage revision 0.
     """
-    return synced is not None and (header.instance != synced.instance or header.revision < synced.revision)
+    if before is None or header.instance != before.instance or header.revision < before.revision:
+        return Synced(header.environment, header.instance, header.revision, history=secrets.token_hex(8))
+    return msgspec.structs.replace(before, environment=header.environment, revision=header.revision)
 
 
 def changed_organizations(changes: Iterable[Change]) -> frozenset[str] | None:

@@ -29,7 +29,7 @@ class PiecewiseResponse(StreamingResponse):
         super().__init__(pieces, media_type=media_type, headers=headers)
         self._pieces = pieces
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI calls it
         """Write until everything is written or the reader is gone.
 
         Starlette's own way cancels the source again at each of its steps, so that it cannot even end its

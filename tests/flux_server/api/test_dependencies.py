@@ -59,7 +59,7 @@ def test_without_a_key_nothing_is_done(shared_server: RunningServer, route: Rout
 def test_what_is_not_a_key_is_refused_and_not_repeated(
     shared_server: RunningServer, authorization: str
 ) -> None:
-    headers = {"Authorization": authorization.strip().encode("latin-1")}
+    headers = {b"Authorization": authorization.strip().encode("latin-1")}
 
     answer = httpx.get(f"{shared_server.url}/v1/features", headers=headers)
 
@@ -117,7 +117,7 @@ def live_names(live: httpx.Client) -> Names:
     return furnish(live, "OF-LIVE")
 
 
-def portrait(client: httpx.Client, names: Names) -> dict[str, object]:
+def portrait(client: httpx.Client, names: Names) -> dict[str, bytes]:
     """Return everything that can be read of the client's environment."""
     reads = [route for route in ROUTES if route.method == "GET" and route.path != "/v1/stream"]
     answers = {str(route): call(client, route, names).content for route in reads}
