@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from flux_middleware.snapshot import Feature, Grant, WireValue
-from flux_server.catalog.editing import PlanDraft
+from flux_server.catalog.plans import PlanDraft
 from flux_server.catalog.reading import Plan, PlanPrice
 from flux_server.dashboard.forms import Form
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Feature, Metric
-from flux_server.catalog.editing import save_feature, save_metric
+from flux_server.catalog.features import save_feature, save_metric
 from flux_server.catalog.reading import (
     Plan,
     list_features,
@@ -42,6 +42,10 @@ RESETS = {
     "year": "every calendar year (UTC)",
     "never": "never",
 }
+ENFORCEMENTS = {
+    "hard": "it stops there",
+    "soft": "more can be used, and is billed",
+}
 _KEY_NEEDED = "give a key: a-z, 0-9, “.” and “-”"
 
 
@@ -67,12 +71,17 @@ async def show_features(visit: EnvironmentsVisit) -> Response:
 @router.get("/{environment}/feature")
 async def show_feature(visit: EnvironmentsVisit) -> Response:
     """Show the form of a feature; without a key that of a new one."""
-    form = Form.of({"kind": "boolean", "merge": "base_plus_addons", "reset": "billing"})
+    form = Form.of(
+        {"kind": "boolean", "merge": "base_plus_addons", "reset": "billing", "enforcement": "hard"}
+    )
     if key := visit.query("key"):
         async with visit.read() as connection:
-            feature = await read_feature(connection, visit.key, key)
+            described = await read_feature(connection, visit.key, key)
+        feature = described.value
         form = Form.of(
             {
+                "description": described.description,
+                "enforcement": feature.enforcement,
                 "key": feature.key,
                 "kind": feature.kind,
                 "merge": feature.merge,
@@ -97,14 +106,16 @@ async def define_feature(visit: EnvironmentsVisit, form: UsersForm) -> Response:
         merge="any" if kind == "boolean" else form.choice("merge", MERGES),
         metric=None if kind == "boolean" else form.text("metric") or None,
         reset=form.choice("reset", RESETS) if form.typed("reset") else "billing",
+        enforcement=form.choice("enforcement", ENFORCEMENTS) if form.typed("enforcement") else "hard",
     )
+    description = form.text("description", most=2_000)
     if form.ok:
         with form.tried():
             async with visit.write() as connection:
                 if not present:
                     _require_new(form, key, await list_features(connection, visit.key))
                 if form.ok:
-                    await save_feature(connection, visit.key, feature, visit.now)
+                    await save_feature(connection, visit.key, feature, visit.now, description=description)
     if form.ok:
         return visit.goto(visit.address("features"), say=f"Feature {key} is saved.")
     return await _feature_page(visit, form)
@@ -116,8 +127,16 @@ async def show_metric(visit: EnvironmentsVisit) -> Response:
     form = Form()
     if key := visit.query("key"):
         async with visit.read() as connection:
-            metric = await read_metric(connection, visit.key, key)
-        form = Form.of({"key": metric.key, "name": metric.name, "unit": metric.unit})
+            described = await read_metric(connection, visit.key, key)
+        metric = described.value
+        form = Form.of(
+            {
+                "description": described.description,
+                "key": metric.key,
+                "name": metric.name,
+                "unit": metric.unit,
+            }
+        )
     return _metric_page(visit, form)
 
 
@@ -127,13 +146,14 @@ async def define_metric(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     present = visit.query("key")
     key = present or form.text("key", required=_KEY_NEEDED, most=64)
     metric = Metric(key, name=form.text("name"), unit=form.text("unit", most=64))
+    description = form.text("description", most=2_000)
     if form.ok:
         with form.tried():
             async with visit.write() as connection:
                 if not present:
                     _require_new(form, key, await list_metrics(connection, visit.key))
                 if form.ok:
-                    await save_metric(connection, visit.key, metric, visit.now)
+                    await save_metric(connection, visit.key, metric, visit.now, description=description)
     if form.ok:
         return visit.goto(visit.address("features"), say=f"Metric {key} is saved.")
     return _metric_page(visit, form)
@@ -174,6 +194,7 @@ async def _feature_page(visit: EnvironmentVisit, form: Form) -> Response:
         merges=MERGES.items(),
         metrics=metrics,
         resets=RESETS.items(),
+        enforcements=ENFORCEMENTS.items(),
     )
 
 

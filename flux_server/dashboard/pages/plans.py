@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from flux_server.catalog.editing import publish_plan, save_plan, set_default_plan
+from flux_server.catalog.plans import save_plan, set_default_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import list_features, list_metrics, list_plans, read_plan
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.plan_forms import filled_in, read_draft
@@ -58,7 +59,7 @@ async def publish(visit: EnvironmentsVisit, form: UsersForm) -> Response:
         with form.tried():
             async with visit.write() as connection:
                 version = await publish_plan(connection, visit.key, key, existing=existing, now=visit.now)
-                await apply_prices(connection, visit.key, key, visit.now)
+                await apply_prices(connection, visit.key, visit.now)
             said = f"Version {version.version} of plan {key} is published."
             return visit.goto(visit.address("plan", key=key), say=said)
     return await _plan_page(visit, form)
@@ -89,7 +90,7 @@ async def save(visit: EnvironmentsVisit, form: UsersForm) -> Response:
                     form.wrong("key", f"there is a plan “{draft.key}” already; edit that one")
                 if form.ok:
                     plan = await save_plan(connection, visit.key, draft, visit.now)
-                    await apply_prices(connection, visit.key, draft.key, visit.now)
+                    await apply_prices(connection, visit.key, visit.now)
     if form.ok:
         said = f"Plan {draft.key} is saved." + (
             " Publish its draft to put it in force." if plan.draft else ""
