@@ -78,15 +78,24 @@ class Sync:
             StoreError: what it sent cannot be kept.
         """
         missed_at: int | None = None
+        is_steady = True
         while True:
             synced = self._store.synced()
             if synced is None:
                 self._take_snapshot()
                 continue
             try:
-                yield from self._follow_from(synced)
+                for is_heartbeat in self._follow_from(synced):
+                    is_steady = is_steady or is_heartbeat
+                    yield is_heartbeat
             except _ResyncNeeded:
+                if not is_steady:
+                    raise TransportError(
+                        f"{self._transport.url} asks for one snapshot after the other; see that several databases "
+                        "do not share this address"
+                    ) from None
                 self._take_snapshot()
+                is_steady = False
             except _PushMissed:
                 if missed_at == self._revision:  # asking again did not help
                     self._take_snapshot()

@@ -21,6 +21,7 @@ class Connection:
 
     def __init__(self, accepted: socket.socket) -> None:
         self.socket = accepted
+        self.first = b""
 
     def request(self) -> bytes:
         """Return the next request, as far as it matters: its headers."""
@@ -59,7 +60,8 @@ def run_raw_server(answer: bytes | Callable[[Connection], None]) -> Iterator[Raw
 
     def serve(connection: Connection) -> None:
         with connection.socket, suppress(OSError):
-            server.requests.append(connection.request())
+            connection.first = connection.request()
+            server.requests.append(connection.first)
             server.asked.set()
             if isinstance(answer, bytes):
                 connection.send(answer)
