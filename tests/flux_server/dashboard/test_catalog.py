@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flux_middleware.snapshot import Feature, Grant, Metric
-from flux_server.catalog.editing import PlanDraft, save_plan
+from flux_server.catalog.plans import PlanDraft, save_plan
 from flux_server.catalog.reading import (
     Plan,
     PlanPrice,

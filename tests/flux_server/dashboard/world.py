@@ -5,14 +5,9 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Feature, Grant, Metric, UsageBatch, UsageSlot
-from flux_server.catalog.editing import (
-    PlanDraft,
-    publish_plan,
-    save_feature,
-    save_metric,
-    save_plan,
-    set_default_plan,
-)
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan, set_default_plan
+from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.environments.api_keys import create_api_key
 from flux_server.organizations.organizations import ensure_organization
