@@ -21,7 +21,6 @@ from flux_middleware.snapshot import (
     StatusPolicy,
     Subscription,
     SubscriptionItem,
-    WireValue,
 )
 
 __all__ = ["STATUSES", "catalogs", "moments", "records", "subscriptions"]
@@ -44,123 +43,120 @@ STATUSES = (
 
 moments = st.integers(0, 100)
 maybe_moment = st.none() | moments
-unlimited: st.SearchStrategy[WireValue] = st.just("unlimited")
-values: st.SearchStrategy[WireValue] = (
-    st.integers(-1, 9) | unlimited | st.booleans() | st.just(2**53 - 1) | st.just(2**53 + 5)
-)
+numbers = st.integers(-1, 9) | st.sampled_from((2**53 - 1, 2**53 + 5))
+values = st.sampled_from(("unlimited", True, False)) | numbers
 enforcements = st.sampled_from(("", "hard", "soft", UNHEARD_OF))
 
+_grants = st.lists(
+    st.builds(
+        Grant, st.sampled_from((*BOOLEANS, *LIMITS, "gone")), values, st.booleans(), enforcement=enforcements
+    ),
+    max_size=6,
+).map(tuple)
 
-@st.composite
-def grants(draw: st.DrawFn) -> tuple[Grant, ...]:
-    keys = draw(st.sets(st.sampled_from((*BOOLEANS, *LIMITS, "gone"))))
-    return tuple(
-        Grant(key, draw(values), per_unit=draw(st.booleans()), enforcement=draw(enforcements)) for key in keys
+_policies = st.builds(
+    StatusPolicy,
+    leeway=st.integers(0, 10),
+    grace=st.integers(0, 20),
+    statuses=st.dictionaries(
+        st.sampled_from(STATUSES), st.sampled_from(("grant", "grace", "revoke", UNHEARD_OF)), max_size=3
+    ),
+    pause_collection=st.sampled_from(("grant", "until_period_end", UNHEARD_OF)),
+)
+
+_features = st.tuples(
+    *(st.just(Feature(key, "boolean", merge="any")) for key in BOOLEANS),
+    *(
+        st.builds(
+            Feature,
+            st.just(key),
+            st.just("limit"),
+            merge=st.sampled_from(("base_plus_addons", "sum", "max", "min", UNHEARD_OF)),
+            metric=st.sampled_from((None, "calls")),
+            reset=st.sampled_from(("billing", "day", "week", "month", "year", "never", UNHEARD_OF)),
+            enforcement=st.sampled_from(("hard", "soft", UNHEARD_OF)),
+        )
+        for key in LIMITS
+    ),
+    st.just(Feature("color", UNHEARD_OF)),
+)
+
+_plan_versions = st.tuples(
+    *(
+        st.builds(
+            PlanVersion,
+            st.just(plan),
+            st.just(plan[:-2]),
+            st.just(int(plan[-1])),
+            st.sampled_from(("addon", UNHEARD_OF)) if plan == "pack@1" else st.just("base"),
+            _grants,
+            st.sampled_from((None, None, None, *PLANS, "gone@9")),
+        )
+        for plan in PLANS
+    )
+)
+
+
+def catalogs(*, default_plan: bool = True) -> st.SearchStrategy[Catalog]:
+    """Return catalogs of a few plans; without `default_plan`, of subscribers only."""
+    return st.builds(
+        Catalog,
+        features=_features,
+        metrics=st.just((Metric("calls"),)),
+        plan_versions=_plan_versions,
+        default_plan=st.sampled_from((None, *PLANS) if default_plan else (None,)),
+        policy=_policies,
+        plan_policies=st.dictionaries(st.sampled_from(("pro", "pack")), _policies, max_size=1),
     )
 
 
-@st.composite
-def policies(draw: st.DrawFn) -> StatusPolicy:
-    actions = st.sampled_from(("grant", "grace", "revoke", UNHEARD_OF))
-    return StatusPolicy(
-        leeway=draw(st.integers(0, 10)),
-        grace=draw(st.integers(0, 20)),
-        statuses=draw(st.dictionaries(st.sampled_from(STATUSES), actions, max_size=4)),
-        pause_collection=draw(st.sampled_from(("grant", "until_period_end", UNHEARD_OF))),
-    )
-
-
-@st.composite
-def limits(draw: st.DrawFn, key: str) -> Feature:
-    return Feature(
-        key,
-        "limit",
-        merge=draw(st.sampled_from(("base_plus_addons", "sum", "max", "min", UNHEARD_OF))),
-        metric=draw(st.none() | st.just("calls")),
-        reset=draw(st.sampled_from(("billing", "day", "week", "month", "year", "never", UNHEARD_OF))),
-        enforcement=draw(st.sampled_from(("hard", "soft", UNHEARD_OF))),
-    )
-
-
-@st.composite
-def catalogs(draw: st.DrawFn, *, default_plan: bool = True) -> Catalog:
-    features = tuple(Feature(key, "boolean", merge="any") for key in BOOLEANS)
-    replaced_by = st.none() | st.sampled_from((*PLANS, "gone@9"))
-    return Catalog(
-        features=(*features, *(draw(limits(key)) for key in LIMITS), Feature("color", UNHEARD_OF)),
-        metrics=(Metric("calls"),),
-        plan_versions=tuple(
-            PlanVersion(
-                plan,
-                plan[:-2],
-                int(plan[-1]),
-                draw(st.sampled_from(("addon", UNHEARD_OF))) if plan == "pack@1" else "base",
-                draw(grants()),
-                draw(replaced_by) if draw(st.booleans()) else None,
-            )
-            for plan in PLANS
-        ),
-        default_plan=draw(st.none() | st.sampled_from(PLANS)) if default_plan else None,
-        policy=draw(policies()),
-        plan_policies=draw(st.dictionaries(st.sampled_from(("pro", "pack")), policies(), max_size=1)),
-    )
-
-
-pauses = st.builds(
+_pauses = st.builds(
     PauseCollection,
     behavior=st.sampled_from(("void", "void", "keep_as_draft", "mark_uncollectible", UNHEARD_OF)),
     since=maybe_moment,
     resumes_at=maybe_moment,
 )
 
+_items = st.builds(
+    SubscriptionItem,
+    id=st.sampled_from("abc"),
+    plan_version=st.sampled_from((*PLANS, "gone@1")),
+    quantity=st.sampled_from((0, 1, 2, 3, 2**31)),
+    metered=st.booleans(),
+    period_start=maybe_moment,
+    period_end=maybe_moment,
+)
 
-@st.composite
-def items(draw: st.DrawFn, name: str) -> SubscriptionItem:
-    return SubscriptionItem(
-        id=name,
-        plan_version=draw(st.sampled_from((*PLANS, "gone@1"))),
-        quantity=draw(st.integers(0, 4) | st.just(2**31)),
-        metered=draw(st.booleans()),
-        period_start=draw(maybe_moment),
-        period_end=draw(maybe_moment),
-    )
+subscriptions = st.builds(
+    Subscription,
+    id=st.sampled_from(("s0", "s1", "s2")),
+    status=st.sampled_from(STATUSES),
+    items=st.lists(_items, max_size=3).map(tuple),
+    started_at=maybe_moment,
+    trial_end=maybe_moment,
+    cancel_at=maybe_moment,
+    ended_at=maybe_moment,
+    past_due_since=maybe_moment,
+    pause_collection=st.none() | _pauses,
+)
 
-
-@st.composite
-def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
-    ids = draw(st.lists(st.sampled_from("abc"), max_size=3))
-    return Subscription(
-        id=name,
-        status=draw(st.sampled_from(STATUSES)),
-        items=tuple(draw(items(f"{name}-{each}")) for each in ids),
-        started_at=draw(maybe_moment),
-        trial_end=draw(maybe_moment),
-        cancel_at=draw(maybe_moment),
-        ended_at=draw(maybe_moment),
-        past_due_since=draw(maybe_moment),
-        pause_collection=draw(st.none() | pauses),
-    )
-
-
-@st.composite
-def overrides(draw: st.DrawFn, name: str) -> Override:
-    return Override(
-        name,
-        draw(st.sampled_from((*BOOLEANS, *LIMITS, "gone"))),
-        draw(st.sampled_from(("set", "add", "add", "deny", UNHEARD_OF))),
-        draw(st.none() | values),
-        draw(maybe_moment),
-        since=draw(maybe_moment),
-        enforcement=draw(enforcements),
-    )
+_overrides = st.builds(
+    Override,
+    st.sampled_from(("o0", "o1", "o2")),
+    st.sampled_from((*BOOLEANS, *LIMITS, "gone")),
+    st.sampled_from(("set", "add", "add", "deny", UNHEARD_OF)),
+    st.none() | values,
+    maybe_moment,
+    since=maybe_moment,
+    enforcement=enforcements,
+)
 
 
-@st.composite
-def records(draw: st.DrawFn) -> OrganizationRecord:
-    names = draw(st.lists(st.sampled_from(("s0", "s1", "s2")), max_size=3))
-    exceptions = draw(st.lists(st.sampled_from(("o0", "o1", "o2")), max_size=4))
-    return OrganizationRecord(
-        "acme",
-        subscriptions=tuple(draw(subscriptions(name)) for name in names),
-        overrides=tuple(draw(overrides(name)) for name in exceptions),
+def records() -> st.SearchStrategy[OrganizationRecord]:
+    """Return records of a few subscriptions and overrides."""
+    return st.builds(
+        OrganizationRecord,
+        st.just("acme"),
+        subscriptions=st.lists(subscriptions, max_size=3).map(tuple),
+        overrides=st.lists(_overrides, max_size=4).map(tuple),
     )

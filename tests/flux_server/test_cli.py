@@ -209,3 +209,20 @@ def test_a_database_of_a_newer_version_is_left_alone(runner: CliRunner, tmp_path
     said = words(runner.invoke(app, ["keys", "create", "--name", "n"]))
 
     assert "written by a newer version of Flux (schema 9999); upgrade flux-middleware" in said
+
+
+def instances(directory: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(directory / "flux-data" / "flux.sqlite3")) as database:
+        return dict(database.execute("SELECT key, instance FROM environments").fetchall())
+
+
+def test_after_a_restored_backup_every_environment_is_another_one(runner: CliRunner, tmp_path: Path) -> None:
+    runner.invoke(app, ["keys", "create", "--name", "n"])
+    before = instances(tmp_path)
+
+    result = runner.invoke(app, ["restored"])
+
+    after = instances(tmp_path)
+    assert (result.exit_code, "start afresh" in result.stdout) == (0, True)
+    assert before.keys() == after.keys() == {"live", "test"}
+    assert {*before.values()}.isdisjoint(after.values())

@@ -71,7 +71,8 @@ def ada(server: RunningServer, sign_in: Callable[[User], Person]) -> Person:
     return sign_in(make_user(server))
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright holds the event loop of this thread, which other tests need.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real browser."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
