@@ -16,7 +16,7 @@ from flux_middleware.answers import Explanation, Limit, Usage, UsageEvent
 from flux_middleware.beacon import GENERATION
 from flux_middleware.cache import Cache, Known
 from flux_middleware.conditions import Conditions
-from flux_middleware.entitlements import resolve
+from flux_middleware.entitlements import explain as explain_entitlements
 from flux_middleware.errors import InvalidQuantityError
 from flux_middleware.gate import Decision, DecisionReason
 from flux_middleware.journal import Journal
@@ -126,7 +126,8 @@ class Billing:
         reason = _reason(known, feature)
         found = None
         if known.catalog is not None:
-            found = resolve(known.catalog, known.record, self._clock()).by_feature.get(feature)
+            explained = explain_entitlements(known.catalog, known.record, self._clock())
+            found = explained.by_feature.get(feature)
         return Explanation(
             organization=organization,
             feature=feature,
