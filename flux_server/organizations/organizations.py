@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Row, or_, select, update
@@ -75,15 +76,25 @@ async def read_organization(connection: AsyncConnection, environment: str, organ
 
 
 async def list_organizations(
-    connection: AsyncConnection, environment: str, *, query: str = "", after: str = "", limit: int = 50
+    connection: AsyncConnection,
+    environment: str,
+    *,
+    query: str = "",
+    also: Collection[str] = (),
+    after: str = "",
+    limit: int = 50,
 ) -> tuple[Organization, ...]:
-    """Return organizations whose id or name contains `query`, in the order of their ids, those after `after`."""
+    """Return organizations whose id or name contains `query`, in the order of their ids, those after `after`.
+
+    Those named by `also` are found by any query.
+    """
     statement = _columns.where(organizations.c.environment == environment, organizations.c.id > after)
     if query:
         statement = statement.where(
             or_(
                 organizations.c.id.icontains(query, autoescape=True),
                 organizations.c.name.icontains(query, autoescape=True),
+                organizations.c.id.in_(also),
             )
         )
     rows = await connection.execute(statement.order_by(organizations.c.id).limit(limit))

@@ -24,6 +24,7 @@ __all__ = [
     "count_subscribers",
     "match_items",
     "read_subscriptions",
+    "read_subscriptions_of",
     "save_subscription",
 ]
 
@@ -98,9 +99,19 @@ async def read_subscriptions(
     connection: AsyncConnection, environment: str, organization: str
 ) -> tuple[Subscription, ...]:
     """Return the organization's subscriptions as workers receive them: items that a plan matches."""
+    found = await read_subscriptions_of(connection, environment, [organization])
+    return found.get(organization, ())
+
+
+async def read_subscriptions_of(
+    connection: AsyncConnection, environment: str, organizations: Iterable[str]
+) -> dict[str, tuple[Subscription, ...]]:
+    """Return, as `read_subscriptions` does, those of several organizations that have any."""
     rows = await connection.execute(
         select(subscriptions)
-        .where(subscriptions.c.environment == environment, subscriptions.c.organization == organization)
+        .where(
+            subscriptions.c.environment == environment, subscriptions.c.organization.in_(list(organizations))
+        )
         .order_by(subscriptions.c.id)
     )
     found = rows.all()
@@ -115,7 +126,10 @@ async def read_subscriptions(
         .order_by(subscription_items.c.id)
     ):
         items[item.subscription].append(_item(item))
-    return tuple(_subscription(row, tuple(items[row.id])) for row in found)
+    theirs: dict[str, list[Subscription]] = {}
+    for row in found:
+        theirs.setdefault(row.organization, []).append(_subscription(row, tuple(items[row.id])))
+    return {organization: tuple(each) for organization, each in theirs.items()}
 
 
 async def assign_subscriptions(
