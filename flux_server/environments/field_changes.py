@@ -51,7 +51,7 @@ def _leaves(value: object, path: str) -> Iterator[tuple[str, Scalar]]:
             yield from _leaves(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for name, inner in zip(_names(value), value, strict=True):
-            yield from _leaves(inner, f"{path}[{name}]")
+            yield from _leaves(_without_id(inner), f"{path}[{name}]")
     elif value is None or isinstance(value, bool | int | float | str):
         yield path, value
 
@@ -60,6 +60,11 @@ def _names(elements: list[object]) -> list[str]:
     """Name each element by what it is, or, where that does not tell them apart, by its place."""
     names = [_name(element, place) for place, element in enumerate(elements)]
     return names if len(set(names)) == len(names) else [str(place) for place in range(len(names))]
+
+
+def _without_id(element: object) -> object:
+    """An id is in the path already; a key or a price is all that some elements have."""
+    return {k: v for k, v in element.items() if k != "id"} if isinstance(element, dict) else element
 
 
 def _name(element: object, place: int) -> str:
