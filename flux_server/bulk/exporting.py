@@ -76,18 +76,16 @@ async def _customers(
 ) -> dict[str, list[str]]:
     columns = stripe_customers.c
     found = await connection.execute(
-        select(columns.organization, columns.customer)
-        .where(
+        select(columns.organization, columns.customer).where(
             columns.environment == environment,
             columns.organization.in_(list(ids)),
             columns.deleted.is_(False),
         )
-        .order_by(columns.customer)
     )
     theirs: dict[str, list[str]] = {}
     for row in found:
         theirs.setdefault(row.organization, []).append(row.customer)
-    return theirs
+    return {organization: sorted(customers) for organization, customers in theirs.items()}
 
 
 def _row(number: int, name_id: str, name: str, record: bytes, customers: list[str], now: float) -> Row:

@@ -198,13 +198,13 @@ async def _note_customers(
     columns = stripe_customers.c
     theirs: dict[str, list[str]] = {name: [] for name in organizations if name is not None}
     found = await connection.execute(
-        select(columns.customer, columns.organization)
-        .where(columns.environment == environment, columns.organization.in_(list(theirs)))
-        .order_by(columns.customer)
+        select(columns.customer, columns.organization).where(
+            columns.environment == environment, columns.organization.in_(list(theirs))
+        )
     )
     for row in found:
         theirs[row.organization].append(row.customer)
-    states = {name: {"stripe_customers": customers} for name, customers in sorted(theirs.items())}
+    states = {name: {"stripe_customers": sorted(theirs[name])} for name in sorted(theirs)}
     await note_all(connection, environment, "customers", states, now)
 
 
