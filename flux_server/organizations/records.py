@@ -39,12 +39,11 @@ async def read_records(
     """Return the records of those organizations that the server has heard of."""
     wanted = rows(connection, {"id": String()}, [(name,) for name in ids])
     same = (organizations.c.environment == environment) & (organizations.c.id == wanted.c.id)
+    # An outer join, and no condition that makes it an inner one: SQLite then begins with what is wanted.
     found = await connection.execute(
-        select(organizations.c.id, organizations.c.record)
-        .select_from(wanted.outerjoin(organizations, same))
-        .where(organizations.c.id.is_not(None))
+        select(organizations.c.id, organizations.c.record).select_from(wanted.outerjoin(organizations, same))
     )
-    return {name: decode(record, OrganizationRecord) for name, record in found}
+    return {name: decode(record, OrganizationRecord) for name, record in found if name is not None}
 
 
 async def read_record_page(
