@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_middleware.snapshot import UsageBatch, UsageSlot
+from flux_middleware.snapshot import Metric, UsageBatch, UsageSlot
+from flux_server.catalog.features import save_metric
 from flux_server.database import Database
 from flux_server.environments.history import read_history
 from flux_server.organizations.records import read_overrides_of, read_records
@@ -67,6 +68,8 @@ async def plans_of(connection: AsyncConnection, work: Work) -> str:
 async def test_a_few_organizations_are_looked_up(copied: Path, work: Work) -> None:
     database = Database(f"sqlite+aiosqlite:///{copied}")
     async with database.write() as connection:
+        await save_metric(connection, ENV, Metric("calls"), NOON)
+        await ingest(connection, ENV, UsageBatch("s", SLOTS[:1]), NOON)
         plans = await plans_of(connection, work)
     await database.close()
 
