@@ -93,10 +93,10 @@ def _moment(
 At = Annotated[int | None, Depends(_moment)]
 
 
-@router.get("/v1/organizations/{organization}/entitlements/{feature}", responses=problem_responses(404, 422))
+@router.get("/v1/organizations/{organization}/entitlements/{key}", responses=problem_responses(404, 422))
 async def explain_entitlement(
     organization: OrganizationId,
-    feature: Text,
+    key: Text,
     database: DatabaseOf,
     clock: Clock,
     caller: Annotated[Caller, Depends(requires_scope("read"))],
@@ -106,17 +106,15 @@ async def explain_entitlement(
     async with database.read() as connection:
         await read_organization(connection, caller.environment, organization)
         standing = await read_standing_as_of(connection, caller.environment, organization, at, clock())
-    found = explain(standing.catalog, standing.record, standing.moment).by_feature.get(feature)
+    found = explain(standing.catalog, standing.record, standing.moment).by_feature.get(key)
     if found is None:
         when = "" if at is None else f" at {moment_text(at)}"
-        raise NotFoundError(
-            f"there is no feature {feature!r:.100}{when}; GET /v1/features lists those of today"
-        )
+        raise NotFoundError(f"there is no feature {key!r:.100}{when}; GET /v1/features lists those of today")
     return ExplanationAnswer(
         **_entitlement(found).model_dump(),
         organization=organization,
         as_of=int(standing.moment),
-        summary=verdict_sentence(organization, feature, found.value, found.until),
+        summary=verdict_sentence(organization, key, found.value, found.until),
     )
 
 
