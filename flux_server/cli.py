@@ -18,10 +18,13 @@ from flux_server.accounts.users import normalize_email
 from flux_server.app import create_app, open_database
 from flux_server.cli_organizations import organizations, why
 from flux_server.environments.api_keys import create_api_key
+from flux_server.environments.environments import list_environments, renew_instance
 from flux_server.errors import RequestError, StartError
 from flux_server.logs import configure_logs
 from flux_server.serving import Server, bind
 from flux_server.settings import Settings, prepare
+from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
+from flux_server.stripe.link import read_link
 
 __all__ = ["app"]
 
@@ -86,6 +89,12 @@ def invite_user(
     _run(lambda: _invite(_settings(data_dir=data_dir), email))
 
 
+@app.command()
+def restored(data_dir: DataDir = None) -> None:
+    """Say that the database was restored from a backup, before the server runs on it: everybody reads it anew."""
+    _run(lambda: _restored(_settings(data_dir=data_dir)))
+
+
 def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run the command; say what to do, and exit with 1, if it cannot be done."""
     try:
@@ -101,7 +110,7 @@ def _settings(**options: Any) -> Settings:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg']}"
+            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}"
             for found in error.errors(include_input=False)
         )
         raise StartError(f"the configuration is wrong: {wrong}") from None
@@ -131,6 +140,17 @@ async def _invite(settings: Settings, email: str) -> None:
     async with open_database(settings, time.time) as database, database.write() as connection:
         made = await invite(connection, normalize_email(email), time.time())
     _say(_link(settings, *made))
+
+
+async def _restored(settings: Settings) -> None:
+    async with open_database(settings, time.time) as database, database.write() as connection:
+        for environment in await list_environments(connection):
+            await renew_instance(connection, environment.key)
+            if await read_link(connection, environment.key) is not None:
+                await mark(connection, environment.key, [ALL_SUBSCRIPTIONS], time.time())
+    _say(
+        "Hosts will start afresh when they reconnect, and every subscription will be read from Stripe again."
+    )
 
 
 def _link(settings: Settings, invitation: Invitation, token: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Row, bindparam, insert, or_, select, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, encode, require_organization
@@ -16,6 +16,7 @@ from flux_server.organizations.tables import organizations
 
 __all__ = [
     "Organization",
+    "count_organizations",
     "ensure_organization",
     "list_organizations",
     "read_names",
@@ -130,6 +131,12 @@ async def list_organizations(
         )
     rows = await connection.execute(statement.order_by(organizations.c.id).limit(limit))
     return tuple(_organization(row) for row in rows)
+
+
+async def count_organizations(connection: AsyncConnection, environment: str) -> int:
+    """Return how many organizations there are."""
+    query = select(func.count()).select_from(organizations).where(organizations.c.environment == environment)
+    return int((await connection.execute(query)).scalar_one())
 
 
 _columns = select(organizations.c.id, organizations.c.name, organizations.c.created_at)
