@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from flux_server.api import (
+    catalog_document,
     environments,
     features,
     operations,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
         environments,
+        catalog_document,
         features,
         plans,
         policies,

@@ -6,7 +6,7 @@ changed is that row and the one before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_server.database import actor_of
 from flux_server.environments.tables import history
 
-__all__ = ["Entry", "Kind", "note", "read_history", "states_at"]
+__all__ = ["Entry", "Kind", "note", "note_all", "read_history", "states_at"]
 
 Kind = Literal["feature", "metric", "plan", "settings", "organization", "record"]
 """What has a history: of an organization, `organization` is its name and `record` what it is entitled by."""
@@ -42,17 +42,27 @@ async def note(
     connection: AsyncConnection, environment: str, kind: Kind, subject: str, state: object, now: float
 ) -> None:
     """Note that the transaction's actor changes the subject, which from now on stands as `state`; None: is gone."""
-    json = None if state is None else msgspec.json.encode(state).decode()
-    await connection.execute(
-        insert(history).values(
-            environment=environment,
-            at=int(now),
-            actor=actor_of(connection)[:_ACTOR_LENGTH],
-            kind=kind,
-            subject=subject,
-            state=json,
-        )
-    )
+    await note_all(connection, environment, [(kind, subject, state)], now)
+
+
+async def note_all(
+    connection: AsyncConnection, environment: str, states: Sequence[tuple[Kind, str, object]], now: float
+) -> None:
+    """Note many changes of the transaction's actor at once, each a kind, a subject and how it stands from now on."""
+    actor = actor_of(connection)[:_ACTOR_LENGTH]
+    rows = [
+        {
+            "environment": environment,
+            "at": int(now),
+            "actor": actor,
+            "kind": kind,
+            "subject": subject,
+            "state": None if state is None else msgspec.json.encode(state).decode(),
+        }
+        for kind, subject, state in states
+    ]
+    if rows:
+        await connection.execute(insert(history), rows)
 
 
 async def read_history(
