@@ -33,8 +33,8 @@ class FieldChange(msgspec.Struct, frozen=True):
     """One field of what changes: how the document writes it before and after, null where it is not there."""
 
     at: Annotated[tuple[str, ...], Meta(description="The keys that lead to it within what changes.")]
-    before: object
-    after: object
+    before: Any
+    after: Any
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -7,14 +7,23 @@ from tests.flux_server.running import NOON, RunningServer
 
 
 def test_a_feature_and_a_metric_are_as_they_were_put(admin: httpx.Client) -> None:
-    metric = {"name": "API calls", "unit": "calls", "aggregation": "sum"}
-    feature = {"kind": "limit", "name": "Calls", "merge": "max", "metric": "calls", "reset": "day"}
+    texts = {"name": "API calls", "description": "Requests that were answered"}
+    metric = texts | {"unit": "calls", "aggregation": "sum"}
+    feature = texts | {
+        "kind": "limit",
+        "merge": "max",
+        "metric": "calls",
+        "reset": "day",
+        "enforcement": "soft",
+    }
+    live = {"archived_at": None}
 
     put_metric = admin.put("/v1/metrics/calls", json=metric).json()
     put_feature = admin.put("/v1/features/calls-per-day", json=feature).json()
 
-    assert put_metric == admin.get("/v1/metrics/calls").json() == metric | {"key": "calls"}
-    assert put_feature == admin.get("/v1/features/calls-per-day").json() == feature | {"key": "calls-per-day"}
+    assert put_metric == admin.get("/v1/metrics/calls").json() == metric | live | {"key": "calls"}
+    key = {"key": "calls-per-day"}
+    assert put_feature == admin.get("/v1/features/calls-per-day").json() == feature | live | key
     assert admin.get("/v1/metrics").json() == {"metrics": [put_metric]}
     assert admin.get("/v1/features").json() == {"features": [put_feature]}
 
