@@ -7,6 +7,7 @@ same are equal once they are `canonical`. The types are the format: its JSON Sch
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
@@ -207,11 +208,18 @@ def price_id(price: str | PriceEntry) -> str:
 def _bare(entry: E) -> E:
     """Let defaults be the very objects that msgspec leaves out of JSON; it does not leave out equal ones."""
     equal = {
-        field.name: field.default
-        for field in msgspec.structs.fields(entry)
-        if field.default is not msgspec.NODEFAULT and field.default == getattr(entry, field.name)
+        name: default for name, default in _defaults(type(entry)).items() if getattr(entry, name) == default
     }
     return msgspec.structs.replace(entry, **equal)
+
+
+@cache
+def _defaults(kind: type[Entry]) -> dict[str, object]:
+    return {
+        field.name: field.default
+        for field in msgspec.structs.fields(kind)
+        if field.default is not msgspec.NODEFAULT
+    }
 
 
 def _canonical_feature(entry: FeatureEntry) -> FeatureEntry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -142,7 +143,7 @@ def _publication(
 
 
 def _changed_fields(before: Entry | None, after: Entry) -> Iterator[FieldChange]:
-    for field in msgspec.structs.fields(after):
+    for field in _fields(type(after)):
         had = _value(before, field)
         has = getattr(after, field.name)
         if field.name == "prices":
@@ -155,6 +156,11 @@ def _changed_fields(before: Entry | None, after: Entry) -> Iterator[FieldChange]
                 yield FieldChange(("published",), None, has)
         elif had != has:
             yield FieldChange((field.name,), _shown(before, field.name), _shown(after, field.name))
+
+
+@cache
+def _fields(kind: type[Entry]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def _value(before: Entry | None, field: FieldInfo) -> Any:
