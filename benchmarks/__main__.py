@@ -11,10 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import checks, usage
+from benchmarks import catalog, checks, usage
 from benchmarks.figures import Figure
 
-BENCHMARKS: dict[str, Callable[[], Iterable[Figure]]] = {"checks": checks.measure, "usage": usage.measure}
+BENCHMARKS: dict[str, Callable[[], Iterable[Figure]]] = {
+    "catalog": catalog.measure,
+    "checks": checks.measure,
+    "usage": usage.measure,
+}
 
 
 def main() -> int:

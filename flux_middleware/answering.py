@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final, overload
 
 from flux_middleware.answers import Explanation, Limit, Usage, UsageEvent
 from flux_middleware.beacon import GENERATION
 from flux_middleware.cache import Cache, Known
 from flux_middleware.conditions import Conditions
-from flux_middleware.entitlements import resolve
+from flux_middleware.entitlements import explain as explain_entitlements
 from flux_middleware.errors import InvalidQuantityError
 from flux_middleware.gate import Decision, DecisionReason
 from flux_middleware.journal import Journal
@@ -28,7 +29,6 @@ from flux_middleware.store import Store
 __all__ = ["Billing"]
 
 _NOTHING = Limit(0)
-_LARGEST_TOTAL = 2**63 - 1
 
 
 class Billing:
@@ -126,7 +126,8 @@ class Billing:
         reason = _reason(known, feature)
         found = None
         if known.catalog is not None:
-            found = resolve(known.catalog, known.record, self._clock()).by_feature.get(feature)
+            explained = explain_entitlements(known.catalog, known.record, self._clock())
+            found = explained.by_feature.get(feature)
         return Explanation(
             organization=organization,
             feature=feature,
@@ -143,31 +144,41 @@ class Billing:
         known = self._find(organization)
         require_key(metric)
         start, end = usage_period(known.record, self._clock())
-        # Journals first, then what is acknowledged of them, then their totals: whatever happens meanwhile is
-        # counted once, as acknowledged or as not.
         with self._usage_lock:
-            counters = [
-                (reader, entry)
-                for reader in self._journals.readers()
-                for entry in reader.by_pair.get((organization, metric), ())
-                if start <= entry.bucket < end
-            ]
-            standing, acknowledged = self._store.usage(
-                organization, metric, [(reader.source, entry.place) for reader, entry in counters]
-            )
-            unsent = sum(
-                reader.total(entry) - known_total
-                for (reader, entry), known_total in zip(counters, acknowledged, strict=True)
-                if not reader.is_retired
-            )
+            while True:
+                sent, unsent = self._count(organization, metric, start, end)
+                if unsent is not None:
+                    return Usage(organization, metric, sent + unsent, start, end)
+
+    def _count(self, organization: str, metric: str, start: int, end: int) -> tuple[int, int | None]:
+        """Return what the server has and what it has not; None if a journal went over to it meanwhile.
+
+        Journals first, then what is acknowledged of them, then their totals: whatever happens meanwhile is
+        counted once, as acknowledged or as not. A retired journal is acknowledged for good.
+        """
+        readers = [reader for reader in self._journals.readers() if not reader.is_retired]
+        counters = [
+            (reader, entry)
+            for reader in readers
+            for entry in reader.by_pair.get((organization, metric), ())
+            if start <= entry.bucket < end
+        ]
+        standing, acknowledged = self._store.usage(
+            organization, metric, [(reader.source, entry.place) for reader, entry in counters]
+        )
         sent = standing.quantity if standing is not None and standing.period_start == start else 0
-        return Usage(organization, metric, sent + unsent, start, end)
+        if any(reader.is_retired for reader in readers):
+            return sent, None
+        return sent, sum(
+            reader.total(entry) - known for (reader, entry), known in zip(counters, acknowledged, strict=True)
+        )
 
     def backlog(self) -> int:
         """Return how many of this host's counters the server has not acknowledged as they stand."""
-        with self._usage_lock:
+        # Journals of its own: a signal handler that shuts down must not wait for a question it interrupted.
+        with closing(Journals(self._journals.directory, self._journals.environment)) as journals:
             waiting = 0
-            for reader in self._journals.readers():
+            for reader in journals.readers():
                 acknowledged = self._store.acknowledged(reader.source)
                 if not reader.is_retired:
                     waiting += sum(
@@ -194,12 +205,7 @@ class Billing:
         known = self._find(organization)
         self._note_metric(known, require_key(metric))
         bucket, until = bucket_bounds(known.record, self._clock())
-        with self._journal.lock:
-            slot = self._journal.slot(organization, metric, bucket, until)
-            if slot.counters[slot.index] + quantity > _LARGEST_TOTAL:
-                raise InvalidQuantityError(metric, quantity)
-            slot.counters[slot.index] += quantity
-        known.slots[metric] = slot
+        known.slots[metric] = self._journal.count(organization, metric, bucket, until, quantity)
 
     def _note_denied(self, known: Known, feature: str) -> bool:
         """Log, once, that a check is denied for want of knowledge. Returns False: it is denied."""

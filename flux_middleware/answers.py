@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
-from flux_middleware.entitlements import Reason, ReasonKind
+from flux_middleware.entitlements import Reason
 from flux_middleware.snapshot import FeatureValue
+from flux_middleware.wording import sentence, until_words, value_words
 
 __all__ = ["Explanation", "Limit", "Status", "Usage", "UsageEvent"]
 
@@ -52,9 +52,9 @@ class Explanation:
     revision: int | None
 
     def __str__(self) -> str:
-        lines = [f"{self.organization}: {self.feature} = {_worded(self.value)}"]
-        lines += [f"  {_link(reason)}" for reason in self.reasons]
-        return "\n".join([*lines, f"  so: {self.verdict}{_until(self.until)}, revision {self.revision}"])
+        lines = [f"{self.organization}: {self.feature} = {value_words(self.value)}"]
+        lines += [f"  {sentence(reason)}" for reason in self.reasons]
+        return "\n".join([*lines, f"  so: {self.verdict}{until_words(self.until)}, revision {self.revision}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +76,3 @@ class Status:
     is_refresher: bool
     backlog: int
     problem: str | None
-
-
-def _link(reason: Reason) -> str:
-    value = _worded(reason.value)
-    if reason.kind is ReasonKind.OVERRIDE:
-        by = f" by {reason.author}" if reason.author else ""
-        why = f" ({reason.note})" if reason.note else ""
-        what = reason.effect if reason.effect == "deny" else f"{reason.effect} {value}"
-        return f"override {reason.override}: {what}{by}{why}{_until(reason.until)}"
-    if reason.kind is ReasonKind.SUBSCRIPTION:
-        what = f"subscription {reason.subscription} ({reason.status}), {reason.plan_version}"
-        return f"{what}: {value}{_until(reason.until)}"
-    return f"default plan, {reason.plan_version}: {value}"
-
-
-def _worded(value: FeatureValue) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "unlimited" if value == float("inf") else str(value)
-
-
-def _until(moment: float) -> str:
-    if moment == float("inf"):
-        return ""
-    return f", until {datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -20,8 +20,10 @@ from flux_middleware.slot import Slot
 from flux_middleware.snapshot import (
     UNLIMITED,
     Catalog,
+    Feature,
     FeatureValue,
     OrganizationRecord,
+    Unlimited,
     require_organization,
 )
 from flux_middleware.store import Store
@@ -90,7 +92,9 @@ class Cache:
             except StoreError as error:
                 self._conditions.begin("store", str(error), "%s", error)
                 stale = self.known.get(organization) or self._older.get(organization)
-                return stale or Known(OrganizationRecord(organization), None, 0, {}, {})
+                if stale is None:
+                    return Known(OrganizationRecord(organization), None, 0, {}, {})
+                return self._known(stale.record, stale.catalog, self._clock())
             self._conditions.end("store", "the local store can be read again")
             return found
 
@@ -99,8 +103,11 @@ class Cache:
             self._catch_up()
         now = self._clock()
         known = self.known.get(organization) or self._older.pop(organization, None)
-        if known is None or now >= known.until:
-            known = self._load(organization, now)
+        if known is None:
+            record = self._record(organization)
+            known = self._known(record, self._catalog, now)
+        elif now >= known.until:
+            known = self._known(known.record, known.catalog, now)
         if len(self.known) >= self._capacity and organization not in self.known:
             # Two halves instead of an order: whatever is not used while one fills goes with the other.
             self._older, self.known = self.known, {}
@@ -112,15 +119,15 @@ class Cache:
         announced = self.words[GENERATION]
         generation, changed = self._store.changed_since(self._generation)
         if changed is None:
-            self.known, self._older, self._answers = {}, {}, {}
             generation, self._catalog = self._store.catalog()
+            self.known, self._older, self._answers = {}, {}, {}
         else:
             for organization in changed:
                 self.known.pop(organization, None)
                 self._older.pop(organization, None)
         self._generation, self.seen = generation, announced
 
-    def _load(self, organization: str, now: float) -> Known:
+    def _record(self, organization: str) -> OrganizationRecord:
         generation, record = self._store.organization(organization)
         for _ in range(_TRIES):
             if generation == self._generation:
@@ -128,13 +135,15 @@ class Cache:
             # The record may need a newer catalog than the one decoded.
             self._catch_up()
             generation, record = self._store.organization(organization)
-        record = record or OrganizationRecord(organization)
-        if self._catalog is None:
+        return record or OrganizationRecord(organization)
+
+    def _known(self, record: OrganizationRecord, catalog: Catalog | None, now: float) -> Known:
+        if catalog is None:
             return Known(record, None, math.inf, {}, {})
-        entitlements = resolve(self._catalog, record, now)
+        entitlements = resolve(catalog, record, now)
         values = {key: each.value for key, each in entitlements.by_feature.items()}
-        entitled, limits = self._answered(self._catalog, values)
-        return Known(record, self._catalog, entitlements.until, entitled, limits)
+        entitled, limits = self._answered(catalog, values)
+        return Known(record, catalog, entitlements.until, entitled, limits)
 
     def _answered(
         self, catalog: Catalog, granted: dict[str, FeatureValue]
@@ -145,15 +154,17 @@ class Cache:
         if answers is None:
             by_key = dict(zip((feature.key for feature in catalog.features), values, strict=True))
             entitled = {key: value > 0 for key, value in by_key.items()}
-            limits = {key: Limit(_limit(value)) for key, value in by_key.items()}
+            limits = {
+                feature.key: Limit(_limit(feature, by_key[feature.key])) for feature in catalog.features
+            }
             if len(self._answers) >= self._capacity:
                 self._answers.clear()
             answers = self._answers[values] = (entitled, limits)
         return answers
 
 
-def _limit(value: FeatureValue) -> FeatureValue:
-    """A granted capability is as much of itself as anybody wants."""
-    if isinstance(value, bool):
+def _limit(feature: Feature, value: FeatureValue) -> FeatureValue:
+    """Return the value as a limit: a granted capability is as much of itself as anybody wants."""
+    if feature.kind == "boolean":
         return UNLIMITED if value else 0
-    return value
+    return value if isinstance(value, Unlimited) else int(value)

@@ -199,7 +199,10 @@ class Catalog(WireStruct, frozen=True, dict=True):
         Replacements that lead nowhere, or in a circle, are not followed.
         """
         named = self.plan_version_by_id.get(plan_version)
-        version, steps = named, 0
+        if named is None or named.replaced_by is None:
+            return named
+        version: PlanVersion | None = named
+        steps = 0
         while version and version.replaced_by and version.replaced_by in self.plan_version_by_id:
             version = self.plan_version_by_id[version.replaced_by]
             steps += 1

@@ -7,6 +7,7 @@ is known and the locks that go with that format (another version of the library 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ from flux_middleware.beacon import CONTACT, REFRESHER
 from flux_middleware.cache import Cache
 from flux_middleware.conditions import Conditions
 from flux_middleware.configuration import read_configuration
-from flux_middleware.errors import NotInitializedError, StoreError, TransportError
+from flux_middleware.errors import FluxError, NotInitializedError
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
 from flux_middleware.lmdb_store import LmdbStore
@@ -72,6 +73,8 @@ class Flux:
         for directory_ in (store_directory, journal_directory):
             directory_.mkdir(mode=0o700, exist_ok=True)
         self._clock = clock
+        self._forking = threading.Lock()
+        self._connect = functools.partial(Transport, configuration.url, configuration.api_key)
         self._is_background = start
         self._conditions = Conditions()
         self._store = LmdbStore(store_directory)
@@ -83,7 +86,7 @@ class Flux:
             Journals(journal_directory, configuration.environment),
             clock=clock,
             conditions=self._conditions,
-            in_new_process=self._after_fork,
+            in_new_process=self._in_new_process,
         )
         self._refresher = Refresher(
             self._store,
@@ -95,8 +98,8 @@ class Flux:
             clock=clock,
             pace=pace or Pace(),
         )
-        # A client that nobody holds any more must not go on in the background.
-        weakref.finalize(self, self._refresher.stop).atexit = False
+        # A client that nobody holds any more must not go on in the background, nor keep its journal from being sent.
+        weakref.finalize(self, _let_go, self._refresher, self._journal).atexit = False
         _clients.add(self)
         if start:
             self._refresher.start()
@@ -127,10 +130,8 @@ class Flux:
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(_POLL_SECONDS)
-        except (TransportError, StoreError) as error:
-            self._conditions.begin(
-                "usage", str(error), "usage cannot be sent (%s); it is kept in the journals", error
-            )
+        except FluxError as error:
+            self._note_unsent(error)
             return False
         finally:
             transport.close()
@@ -152,7 +153,7 @@ class Flux:
             refresher=words[REFRESHER] or None,
             is_refresher=self._refresher.is_refresher,
             backlog=self.billing.backlog(),
-            problem=self._conditions.problem("server") or self._conditions.problem("usage"),
+            problem=next(filter(None, map(self._conditions.problem, ("refresher", "server", "usage"))), None),
         )
 
     def shutdown(self, timeout: float = _EXIT_SECONDS) -> None:
@@ -161,11 +162,14 @@ class Flux:
         Checks and counts still work afterwards: a request that is not finished yet must not break.
         """
         deadline = time.monotonic() + timeout
-        if self._is_background:
-            self._refresher.stop(timeout)
+        self._is_background = False
+        self._refresher.stop(timeout)
         self._journal.close()
-        if self.billing.backlog():
-            self.flush(max(0.0, deadline - time.monotonic()))
+        try:
+            if self.billing.backlog():
+                self.flush(max(0.0, deadline - time.monotonic()))
+        except FluxError as error:
+            self._note_unsent(error)
 
     def __enter__(self) -> Self:
         return self
@@ -175,15 +179,29 @@ class Flux:
     ) -> None:
         self.shutdown()
 
-    def _connect(self) -> Transport:
-        return Transport(self.configuration.url, self.configuration.api_key)
+    def _note_unsent(self, error: FluxError) -> None:
+        self._conditions.begin(
+            "usage", str(error), "usage cannot be sent (%s); it is kept in the journals", error
+        )
+
+    def _in_new_process(self) -> None:
+        """Do what the hooks of `fork` do, where there are none, as in uWSGI; several threads may find out at once."""
+        with self._forking:
+            if os.getpid() != self._journal.pid:
+                self._after_fork()
 
     def _after_fork(self) -> None:
+        self._forking = threading.Lock()
         self._store.after_fork()
         self.billing.after_fork()
         self._refresher.after_fork()
         if self._is_background:
             self._refresher.start()
+
+
+def _let_go(refresher: Refresher, journal: Journal) -> None:
+    refresher.stop()
+    journal.close()
 
 
 class _DefaultBilling:

@@ -148,7 +148,7 @@ class _Status:
     is_fixed: bool = False
 
 
-# stripe.md 2.6. A status that is not here grants nothing, whatever a policy says.
+# docs/entitlements.md, "How long it lasts". A status that is not here grants nothing, whatever a policy says.
 _STATUSES: Final = {
     "trialing": _Status(
         "grant",

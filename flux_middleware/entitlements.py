@@ -121,13 +121,14 @@ def _drafts(
 ) -> tuple[dict[str, _Draft], float]:
     """Sort what is in force by feature; return it with the next moment at which any of it changes."""
     drafts: defaultdict[str, _Draft] = defaultdict(_Draft)
+    granted_by_version = catalog.granted_by_version
     until = math.inf
     for contribution in considered:
         change = contribution.next_change(now)
         until = min(until, change)
         in_force = contribution.verdict is Verdict.COUNTED
         if contribution.version is not None and (in_force or change < math.inf):
-            for granted in catalog.granted_by_version[contribution.version.id]:
+            for granted in granted_by_version[contribution.version.id]:
                 draft = drafts[granted.feature]
                 if in_force:
                     draft.parts.append((contribution, granted))

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flux_middleware.errors import JournalError
+from flux_middleware.errors import InvalidQuantityError, JournalError
+from flux_middleware.files import allocate
 from flux_middleware.periods import HOUR
 from flux_middleware.slot import Slot
 
@@ -51,11 +52,10 @@ END: Final = 2
 RETIRED: Final = 3
 """Index of the word that is 1 once all totals are acknowledged and the file is about to go."""
 
-_ENTRY: Final = struct.Struct(
-    "=qqIHH"
-)  # total, bucket, checksum of all that follows, lengths of the two names
+_ENTRY: Final = struct.Struct("=qqIHH")  # total, bucket, checksum of what it counts, lengths of the two names
 _SMALLEST = 1 << 18
 _LARGEST = 1 << 26
+_LARGEST_TOTAL: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,44 +82,64 @@ class Journal:
         # Reentrant: a signal handler that records usage must not wait for the thread it interrupted.
         self.lock = threading.RLock()
         self._file: _File | None = None
+        self._is_busy = False
+        self._interrupting: Journal | None = None
 
-    def slot(self, organization: str, metric: str, bucket: int, until: float) -> Slot:
-        """Return the counter of (organization, metric) in the bucket that ends at `until`.
+    def count(self, organization: str, metric: str, bucket: int, until: float, quantity: int) -> Slot:
+        """Add to the counter of (organization, metric) in the bucket that ends at `until`; return it for the next time.
 
         Raises:
+            InvalidQuantityError: a counter cannot become that large.
             JournalError: a new file is needed and cannot be made.
         """
         with self.lock:
-            file = self._file
-            if file is None or bucket // HOUR > file.hour:
-                file = self._rotate(bucket)
-            key = (organization, metric, bucket)
-            index = file.indexes.get(key)
-            if index is None:
-                index = file.append(*key)
-            if index is None:
-                self._size = min(self._size * 2, _LARGEST)
-                file = self._rotate(bucket)
-                index = file.append(*key)
-                assert index is not None, "an entry fits the smallest file"
-            return Slot(file.words, index, until)
+            if self._is_busy:  # a signal handler interrupted these very lines; it counts in a file of its own
+                self._interrupting = self._interrupting or Journal(self.directory, self._environment)
+                return self._interrupting.count(organization, metric, bucket, until, quantity)
+            self._is_busy = True
+            try:
+                slot = Slot(*self._find(organization, metric, bucket), until)
+                if slot.counters[slot.index] + quantity > _LARGEST_TOTAL:
+                    raise InvalidQuantityError(metric, quantity)
+                slot.counters[slot.index] += quantity
+                return slot
+            finally:
+                self._is_busy = False
 
     def close(self) -> None:
-        """Leave the file to whoever sends it; the next slot begins another."""
+        """Leave the file to whoever sends it; the next count begins another."""
         with self.lock:
-            if self._file is not None:
+            if self._interrupting is not None:
+                self._interrupting.close()
+            if self._file is not None and not self._is_busy:
                 self._file.close()
                 self._file = None
 
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's file, and of a lock that one of its threads may hold."""
-        inherited = self._file
+        inherited, interrupting = self._file, self._interrupting
         self._begin_process()
         if inherited is not None:
             inherited.close()
+        if interrupting is not None:
+            interrupting.after_fork()
+
+    def _find(self, organization: str, metric: str, bucket: int) -> tuple[memoryview, int]:
+        file = self._file
+        if file is None or bucket // HOUR > file.hour:
+            file = self._rotate(bucket)
+        index = file.find(organization, metric, bucket)
+        if index is None:
+            self._size = min(self._size * 2, _LARGEST)
+            file = self._rotate(bucket)
+            index = file.find(organization, metric, bucket)
+            assert index is not None, "an entry fits the smallest file"
+        return file.words, index
 
     def _rotate(self, bucket: int) -> _File:
-        self.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         self._file = _File(self.directory, self._environment, self._size, bucket // HOUR)
         return self._file
 
@@ -129,7 +149,7 @@ class _File:
 
     def __init__(self, directory: Path, environment: str, size: int, hour: int) -> None:
         self.hour = hour
-        self.indexes: dict[tuple[str, str, int], int] = {}
+        self._indexes: dict[tuple[str, str, int], int] = {}
         self._size = size
         source = secrets.token_hex(16)
         path = directory / f"{source}{SUFFIX}"
@@ -139,7 +159,7 @@ class _File:
             )
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.posix_fallocate(self._descriptor, 0, size)  # a hole would kill the process on a full disk
+                allocate(self._descriptor, size)
                 self._map = mmap.mmap(self._descriptor, size)
                 HEADER.pack_into(
                     self._map, 0, MAGIC, VERSION, FIRST_ENTRY, 0, source.encode(), environment.encode()
@@ -150,11 +170,19 @@ class _File:
                 os.unlink(f"{path}{NEW}")
                 raise
         except OSError as error:
-            raise JournalError(f"cannot make a usage journal in {directory}: {error}") from error
+            raise JournalError(
+                f"cannot count usage in {directory} ({error}); see that the disk has room and that this user may "
+                "write there, or set FLUX_DIRECTORY"
+            ) from error
         self.words = memoryview(self._map).cast("q")
 
-    def append(self, organization: str, metric: str, bucket: int) -> int | None:
-        """Write a new counter; return its index, or None if the file is full."""
+    def find(self, organization: str, metric: str, bucket: int) -> int | None:
+        """Return the counter's index; of a new one if there is none yet, or None if the file is full."""
+        key = (organization, metric, bucket)
+        index = self._indexes.get(key)
+        return self._append(*key) if index is None else index
+
+    def _append(self, organization: str, metric: str, bucket: int) -> int | None:
         names = (organization.encode(), metric.encode())
         size = _padded(_ENTRY.size + sum(map(len, names)))
         place = self.words[END]
@@ -164,7 +192,7 @@ class _File:
         _ENTRY.pack_into(self._map, place, 0, bucket, checksum, *map(len, names))
         self._map[place + _ENTRY.size : place + _ENTRY.size + len(names[0]) + len(names[1])] = b"".join(names)
         self.words[END] = place + size
-        self.indexes[organization, metric, bucket] = place // 8
+        self._indexes[organization, metric, bucket] = place // 8
         return place // 8
 
     def close(self) -> None:

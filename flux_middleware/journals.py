@@ -101,7 +101,7 @@ class Journals:
 
     def __init__(self, directory: Path, environment: str) -> None:
         self.directory = directory
-        self._environment = environment
+        self.environment = environment
         self._readers: dict[str, JournalReader] = {}
         self._skipped: set[str] = set()
 
@@ -136,7 +136,7 @@ class Journals:
     def _open(self, name: str) -> None:
         path = self.directory / name
         try:
-            self._readers[name] = JournalReader(path, self._environment)
+            self._readers[name] = JournalReader(path, self.environment)
         except FileNotFoundError:  # sent and deleted meanwhile
             return
         except _NewerVersionError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import filelock
 
 from flux_middleware.conditions import Conditions
-from flux_middleware.errors import ServerUnreachableError
+from flux_middleware.errors import ServerUnreachableError, StoreError
 from flux_middleware.journal import Entry
 from flux_middleware.journals import JournalReader, Journals
 from flux_middleware.snapshot import SlotError, UsageBatch, UsageReceipt, UsageSlot
@@ -35,12 +36,30 @@ def drain_turn(directory: Path) -> Iterator[bool]:
 
     Between the server's taking a total and our noting so, the total must not be counted a second time as part
     of a standing that arrives by the stream.
+
+    Raises:
+        StoreError: turns cannot be taken there.
     """
+    lock = filelock.FileLock(directory / "draining.lock", blocking=False, mode=0o600)
     try:
-        with filelock.FileLock(directory / "draining.lock", blocking=False, mode=0o600):
-            yield True
+        lock.acquire()
     except filelock.Timeout:
         yield False
+        return
+    except OSError as error:
+        raise StoreError(f"this host's processes cannot take turns in {directory}: {error}") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """What the server has taken of a journal's counters, by place, and until when it is not asked again."""
+
+    taken: dict[int, int]
+    refused_until: dict[int, float]
 
 
 class Drain:
@@ -60,54 +79,58 @@ class Drain:
         self._transport = transport
         self._conditions = conditions
         self._timer = timer
-        self._acknowledged: dict[str, dict[int, int]] = {}
-        self._refused_until: dict[tuple[str, int], float] = {}
-        self._instance: str | None = None
+        self._progress: dict[str, _Progress] = {}
+        self._history: str | None = None
 
     def send(self, *, deadline: float | None = None) -> bool:
-        """Send every total that changed, delete dead journals that are done; return whether all is acknowledged.
+        """Send every total that changed, delete dead journals that are done.
+
+        Returns:
+            Whether the server has now acknowledged everything that was counted before.
 
         Raises:
             TransportError: the server did not take a batch; nothing is lost.
-            StoreError: what it took could not be noted; it will be sent again.
+            StoreError: what the server took could not be noted; it will be sent again.
         """
-        self._follow_instance()
-        complete = True
-        for reader in self._journals.readers():
-            abandoned = self._journals.is_abandoned(reader)
-            if abandoned:
-                reader.catch_up()  # what its owner wrote last
-            for pending in self._batches(reader):
-                self._send_batch(reader, pending, deadline)
-            done = self._is_done(reader)
-            complete = complete and done
-            if abandoned and done:
-                self._remove(reader)
-        return complete
+        self._follow_history()
+        readers = self._journals.readers()
+        progress = {reader.source: self._progress_of(reader) for reader in readers}
+        self._progress = progress
+        complete = [self._send_journal(reader, progress[reader.source], deadline) for reader in readers]
+        return all(complete)
 
-    def _follow_instance(self) -> None:
-        """Another database acknowledged nothing yet, whatever its predecessor did."""
+    def _follow_history(self) -> None:
+        """In another history, the server acknowledged nothing yet, whatever it did before."""
         synced = self._store.synced()
-        instance = synced.instance if synced else None
-        if instance != self._instance:
-            self._instance = instance
-            self._acknowledged.clear()
-            self._refused_until.clear()
+        history = synced.history if synced else None
+        if history != self._history:
+            self._history = history
+            self._progress.clear()
 
-    def _known(self, reader: JournalReader) -> dict[int, int]:
-        known = self._acknowledged.get(reader.source)
-        if known is None:
-            known = self._acknowledged[reader.source] = self._store.acknowledged(reader.source)
-        return known
+    def _progress_of(self, reader: JournalReader) -> _Progress:
+        known = self._progress.get(reader.source)
+        return known or _Progress(self._store.acknowledged(reader.source), {})
 
-    def _batches(self, reader: JournalReader) -> Iterator[_Pending]:
-        known, now = self._known(reader), self._timer()
+    def _send_journal(self, reader: JournalReader, progress: _Progress, deadline: float | None) -> bool:
+        abandoned = self._journals.is_abandoned(reader)
+        if abandoned:
+            reader.catch_up()  # what its owner wrote last
+        for pending in self._batches(reader, progress):
+            self._send_batch(reader, progress, pending, deadline)
+        if progress.refused_until:
+            return False
+        if abandoned:
+            self._remove(reader)
+        return not reader.is_damaged
+
+    def _batches(self, reader: JournalReader, progress: _Progress) -> Iterator[_Pending]:
+        now = self._timer()
         batch: _Pending = []
         for entry in reader.entries:
             total = reader.total(entry)
-            if total == known.get(entry.place, 0):
+            if total == progress.taken.get(entry.place, 0):
                 continue
-            if self._refused_until and self._refused_until.get((reader.source, entry.place), 0) > now:
+            if progress.refused_until.get(entry.place, now) > now:
                 continue
             batch.append((entry, total))
             if len(batch) == BATCH:
@@ -116,7 +139,9 @@ class Drain:
         if batch:
             yield batch
 
-    def _send_batch(self, reader: JournalReader, pending: _Pending, deadline: float | None) -> None:
+    def _send_batch(
+        self, reader: JournalReader, progress: _Progress, pending: _Pending, deadline: float | None
+    ) -> None:
         timeout = {} if deadline is None else {"timeout": deadline - self._timer()}
         if timeout and timeout["timeout"] <= 0:
             raise ServerUnreachableError("no time is left to send usage; it stays in the journal")
@@ -125,15 +150,17 @@ class Drain:
         )
         receipt = self._transport.send_usage(UsageBatch(reader.source, slots), **timeout)
         refused = {error.index for error in receipt.errors}
-        totals = {entry.place: total for index, (entry, total) in enumerate(pending) if index not in refused}
-        self._store.acknowledge(reader.source, totals, receipt)
-        self._known(reader).update(totals)
+        taken = {entry.place: total for index, (entry, total) in enumerate(pending) if index not in refused}
+        self._store.acknowledge(reader.source, taken, receipt)
+        progress.taken.update(taken)
+        for place in taken:
+            progress.refused_until.pop(place, None)
         for error in receipt.errors:
-            self._refuse(reader, pending[error.index][0], error)
+            self._refuse(pending[error.index][0], progress, error)
         self._note_taken(pending, receipt)
 
-    def _refuse(self, reader: JournalReader, entry: Entry, error: SlotError) -> None:
-        self._refused_until[reader.source, entry.place] = self._timer() + REFUSED_SECONDS
+    def _refuse(self, entry: Entry, progress: _Progress, error: SlotError) -> None:
+        progress.refused_until[entry.place] = self._timer() + REFUSED_SECONDS
         self._conditions.begin(
             f"refused {entry.metric}",
             error.code,
@@ -149,14 +176,9 @@ class Drain:
         for metric in {entry.metric for entry, _ in pending} - refused:
             self._conditions.end(f"refused {metric}", "the server takes usage of %r again", metric)
 
-    def _is_done(self, reader: JournalReader) -> bool:
-        known = self._known(reader)
-        return all(reader.total(entry) == known.get(entry.place, 0) for entry in reader.entries)
-
     def _remove(self, reader: JournalReader) -> None:
         if reader.is_damaged:
             reader.set_aside()
-            return
-        reader.retire()
+        else:
+            reader.retire()
         self._store.forget_source(reader.source)
-        self._acknowledged.pop(reader.source, None)

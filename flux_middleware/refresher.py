@@ -7,11 +7,11 @@ until it dies, when the operating system lets go of the lock and the next takes 
 from __future__ import annotations
 
 import datetime
-import logging
 import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import filelock
 
 from flux_middleware.beacon import CONTACT, REFRESHER
 from flux_middleware.conditions import Conditions
-from flux_middleware.errors import FluxError, ServerRefusedError, TransportError
+from flux_middleware.errors import FluxError, ServerRefusedError
 from flux_middleware.journals import Journals
 from flux_middleware.metering import Drain, drain_turn
 from flux_middleware.store import Store
@@ -29,10 +29,10 @@ from flux_middleware.transport import Transport
 
 __all__ = ["Pace", "Refresher", "backoff"]
 
-_logger = logging.getLogger("flux")
-
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 20.0
+_LONGEST_ASKED = 60.0
+"""A proxy may ask to come back tomorrow; plans change sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,11 @@ class Refresher:
                     self._take_office()
             except filelock.Timeout:
                 self._stopping.wait(self._pace.takeover)
-            except Exception:
+            except Exception as error:
                 # Nothing above this thread could catch it, and checks go on without it.
                 if not self._stopping.is_set():
-                    _logger.exception("the refresher failed; it starts again in a moment")
+                    message = "the refresher failed, and starts again in a moment:\n%s"
+                    self._conditions.begin("refresher", repr(error), message, traceback.format_exc())
                     self._stopping.wait(self._pace.takeover)
         self._transport.close()
 
@@ -133,18 +134,20 @@ class Refresher:
         words = self._store.beacon.words
         words[REFRESHER], self.is_refresher = os.getpid(), True
         try:
-            self._store.tend()
             self._refresh()
         finally:
             words[REFRESHER], self.is_refresher = 0, False
 
     def _refresh(self) -> None:
         attempt = 0
+        self._tend_at = 0.0
         while not self._stopping.is_set():
             try:
+                self._tend()
                 for is_steady in self._sync.follow():
                     self._recovered()
-                    self._keep_house()
+                    self._tend()
+                    self._send_usage()
                     attempt = 0 if is_steady else attempt
                     if self._stopping.is_set():
                         return
@@ -154,11 +157,11 @@ class Refresher:
                 self._failed(error)
                 self._stopping.wait(self._wait_after(error, attempt))
                 attempt += 1
-                self._keep_house()
+                self._send_usage()
 
     def _wait_after(self, error: FluxError, attempt: int) -> float:
         asked = error.retry_after if isinstance(error, ServerRefusedError) else None
-        return max(asked or 0.0, backoff(attempt, random.random()))  # noqa: S311  nothing depends on its secrecy
+        return max(min(asked or 0.0, _LONGEST_ASKED), backoff(attempt, random.random()))  # noqa: S311  nothing depends on its secrecy
 
     def _failed(self, error: FluxError) -> None:
         self._conditions.begin("server", str(error), "%s; %s", error, self._meanwhile())
@@ -171,30 +174,31 @@ class Refresher:
 
     def _recovered(self) -> None:
         self._conditions.end("server", "%s is reached again", self._transport.url)
+        self._conditions.end("refresher")
 
-    def _keep_house(self) -> None:
+    def _tend(self) -> None:
         now = time.monotonic()
-        if now >= self._drain_at:
-            self._drain_at = now + self._send_usage()
         if now >= self._tend_at:
             self._tend_at = now + self._pace.tend
             self._store.tend()
             self._journals.remove_torn()
 
-    def _send_usage(self) -> float:
-        """Send usage if nobody else does; return how long to wait before the next time."""
+    def _send_usage(self) -> None:
+        """Send usage if it is time to, and nobody else does."""
+        if time.monotonic() < self._drain_at:
+            return
+        wait = self._pace.drain
         try:
             with drain_turn(self._locks) as turn:
                 if turn:
                     self._drain.send()
-        except TransportError as error:
+        except FluxError as error:
             if not self._stopping.is_set():
-                self._conditions.begin(
-                    "usage", str(error), "usage cannot be sent (%s); it is kept in the journals", error
-                )
+                message = "usage cannot be sent (%s); it is kept in the journals"
+                self._conditions.begin("usage", str(error), message, error)
             wait = self._wait_after(error, self._drain_failures)
             self._drain_failures += 1
-            return wait
-        self._conditions.end("usage", "usage is sent again")
-        self._drain_failures = 0
-        return self._pace.drain
+        else:
+            self._conditions.end("usage", "usage is sent again")
+            self._drain_failures = 0
+        self._drain_at = time.monotonic() + wait

@@ -78,12 +78,24 @@ class Sync:
             StoreError: what it sent cannot be kept.
         """
         missed_at: int | None = None
+        is_steady = True
         while True:
-            synced = self._store.synced() or self._take_snapshot()
-            try:
-                yield from self._follow_from(synced)
-            except _ResyncNeeded:
+            synced = self._store.synced()
+            if synced is None:
                 self._take_snapshot()
+                continue
+            try:
+                for is_heartbeat in self._follow_from(synced):
+                    is_steady = is_steady or is_heartbeat
+                    yield is_heartbeat
+            except _ResyncNeeded:
+                if not is_steady:
+                    raise TransportError(
+                        f"{self._transport.url} asks for one snapshot after the other; see that several databases "
+                        "do not share this address"
+                    ) from None
+                self._take_snapshot()
+                is_steady = False
             except _PushMissed:
                 if missed_at == self._revision:  # asking again did not help
                     self._take_snapshot()
@@ -97,6 +109,8 @@ class Sync:
         ) as batches:
             for events in batches:
                 self._take_in(events, synced)
+                if self._store.synced() is None:  # a damaged file was set aside meanwhile
+                    raise _ResyncNeeded
                 self._heard()
                 yield any(event.name == "heartbeat" for event in events)
         raise ServerUnreachableError(f"{self._transport.url} ended the stream")
@@ -152,7 +166,7 @@ class Sync:
         else:
             self._behind_at = self._revision
 
-    def _take_snapshot(self) -> Synced:
+    def _take_snapshot(self) -> None:
         with self._transport.snapshot() as lines:
             header = _decoded(_lines, next(lines, ""))
             if not isinstance(header, SnapshotHeader):
@@ -172,9 +186,6 @@ class Sync:
                 if records.organizations != received:
                     raise ServerUnreachableError(f"{self._transport.url} left out part of the snapshot")
                 replacement.commit()
-        synced = self._store.synced()
-        assert synced is not None
-        return synced
 
     def _require_environment(self, environment: str) -> None:
         if environment != self._environment:

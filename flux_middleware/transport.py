@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
-from weakref import WeakSet
 
 import httpx
 import httpx_sse
@@ -51,12 +51,11 @@ class Transport:
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url
-        self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._client = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {api_key}", "User-Agent": "flux-middleware"},
-            timeout=httpx.Timeout(_CONNECT_SECONDS),
-        )
+        self._api_key = api_key
+        # Replaced, never changed, so that other threads can go through them.
+        self._sockets: tuple[weakref.ref[socket.socket], ...] = ()
+        self._is_interrupted = False
+        self._opened: httpx.Client | None = None
 
     @contextmanager
     def snapshot(self) -> Iterator[Iterator[str]]:
@@ -94,21 +93,36 @@ class Transport:
             return decode(response.content, UsageReceipt)
 
     def interrupt(self) -> None:
-        """Make every request under way fail at once; may be called from another thread."""
-        for each in list(self._sockets):
-            with suppress(OSError):
-                # Not SSLSocket's own: it takes the TLS state away from under the thread that reads.
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
+        """Make every request fail, at once if it is under way; may be called from another thread."""
+        self._is_interrupted = True
+        for each in self._alive():
+            _cut(each)
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's sockets without a word to the server."""
-        for each in list(self._sockets):
+        for each in self._alive():
             with suppress(OSError):
                 each.close()
 
     def close(self) -> None:
         """Close all connections; for the thread that uses them."""
-        self._client.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _client(self) -> httpx.Client:
+        if self._is_interrupted:
+            raise ServerUnreachableError(f"{self.url} is not asked any more; the client was shut down")
+        if self._opened is None:  # reads certificates, which nobody should wait for who only forks
+            self._opened = httpx.Client(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {self._api_key}", "User-Agent": "flux-middleware"},
+                timeout=httpx.Timeout(_CONNECT_SECONDS),
+            )
+        return self._opened
+
+    def _alive(self) -> list[socket.socket]:
+        return [opened for each in self._sockets if (opened := each()) is not None]
 
     @contextmanager
     def _open(
@@ -137,7 +151,9 @@ class Transport:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             opened = info["return_value"].get_extra_info("socket")
             if opened is not None:
-                self._sockets.add(opened)
+                self._sockets = (*map(weakref.ref, self._alive()), weakref.ref(opened))
+                if self._is_interrupted:
+                    _cut(opened)
 
     def _reading(self, pieces: Iterator[_T]) -> Iterator[_T]:
         with self._translated():
@@ -147,12 +163,18 @@ class Transport:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except (httpx.DecodingError, httpx_sse.SSEError, InvalidRecordError) as error:
+            raise TransportError(f"{self.url} does not answer as a Flux server does: {error}") from error
         except httpx.TimeoutException as error:
             raise ServerUnreachableError(f"{self.url} does not answer ({type(error).__name__})") from error
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachableError(f"cannot reach {self.url}: {error}") from error
-        except (httpx.DecodingError, httpx_sse.SSEError, InvalidRecordError) as error:
-            raise TransportError(f"{self.url} does not answer as a Flux server does: {error}") from error
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        # Not SSLSocket's own: it takes the TLS state away from under the thread that reads.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _require_success(response: httpx.Response) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -30,8 +31,10 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        # Python adds the address to the system's words; a name that is not found has words of its own.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise StartError(
-            f"cannot listen on {host} port {port} ({error.strerror}); stop what listens there, or choose another "
+            f"cannot listen on {host} port {port} ({reason}); stop what listens there, or choose another "
             "with --host and --port or FLUX_HOST and FLUX_PORT"
         ) from error
     # Connections inherit it; asyncio sets it only on sockets that it made itself. Without it, the second half of an

@@ -39,9 +39,15 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str | None = Field(None, description="Another address for Stripe's API: a sandbox.")
     forward_interval: float = Field(
-        300, gt=0, le=86_400, description="Seconds between two forwards of usage to Stripe."
+        300,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds between two forwards of usage to Stripe.",
     )
-    heartbeat: float = Field(15, ge=0.2, le=60, description="Seconds between two heartbeats of a stream.")
+    heartbeat: float = Field(
+        15, ge=0.2, le=60, allow_inf_nan=False, description="Seconds between two heartbeats of a stream."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least serious lines to log: debug, info, warning or error."
     )
@@ -102,6 +108,11 @@ def prepare(settings: Settings) -> Settings:
         raise StartError(
             f"the data directory {str(settings.data_dir)!r} cannot be used ({error.strerror}); make it writable "
             "for this user, or name another with --data-dir or FLUX_DATA_DIR"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise StartError(
+            f"{str(settings.data_dir / _SECRET_FILE)!r} is not text; put {_SHORTEST_SECRET} or more random letters "
+            "and digits in it, or take it away and let the server make one"
         ) from error
     if not os.access(settings.data_dir, os.W_OK | os.X_OK):
         raise StartError(

@@ -89,7 +89,7 @@ async def list_all_features(database: DatabaseOf, caller: Reader) -> FeaturesAns
 
 
 @router.get("/v1/features/{key}", responses=problem_responses(404))
-async def read_one_feature(key: str, database: DatabaseOf, caller: Reader) -> FeatureAnswer:
+async def read_one_feature(key: Text, database: DatabaseOf, caller: Reader) -> FeatureAnswer:
     """Return a feature."""
     async with database.read() as connection:
         return _feature_answer(await read_feature(connection, caller.environment, key))
@@ -97,7 +97,7 @@ async def read_one_feature(key: str, database: DatabaseOf, caller: Reader) -> Fe
 
 @router.put("/v1/features/{key}", responses=problem_responses(409, 422))
 async def put_feature(
-    key: str, body: FeatureBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: FeatureBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> FeatureAnswer:
     """Define a feature, or change it."""
     feature = Feature(key, **body.model_dump(exclude_none=True, exclude={"description"}))
@@ -107,7 +107,7 @@ async def put_feature(
 
 
 @router.post("/v1/features/{key}/archive", responses=problem_responses(404))
-async def archive_one_feature(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> FeatureAnswer:
+async def archive_one_feature(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> FeatureAnswer:
     """Let no new plan version grant the feature; those that do go on."""
     async with database.write(caller.actor) as connection:
         await archive_feature(connection, caller.environment, key, clock())
@@ -115,7 +115,7 @@ async def archive_one_feature(key: str, database: DatabaseOf, clock: Clock, call
 
 
 @router.post("/v1/features/{key}/restore", responses=problem_responses(404))
-async def restore_one_feature(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> FeatureAnswer:
+async def restore_one_feature(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> FeatureAnswer:
     """Take back that the feature is archived."""
     async with database.write(caller.actor) as connection:
         await archive_feature(connection, caller.environment, key, clock(), archived=False)
@@ -131,7 +131,7 @@ async def list_all_metrics(database: DatabaseOf, caller: Reader) -> MetricsAnswe
 
 
 @router.get("/v1/metrics/{key}", responses=problem_responses(404))
-async def read_one_metric(key: str, database: DatabaseOf, caller: Reader) -> MetricAnswer:
+async def read_one_metric(key: Text, database: DatabaseOf, caller: Reader) -> MetricAnswer:
     """Return a metric."""
     async with database.read() as connection:
         return _metric_answer(await read_metric(connection, caller.environment, key))
@@ -139,7 +139,7 @@ async def read_one_metric(key: str, database: DatabaseOf, caller: Reader) -> Met
 
 @router.put("/v1/metrics/{key}", responses=problem_responses(409, 422))
 async def put_metric(
-    key: str, body: MetricBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: MetricBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> MetricAnswer:
     """Define a metric, or change it."""
     metric = Metric(key, **body.model_dump(exclude={"description"}))
@@ -149,7 +149,7 @@ async def put_metric(
 
 
 @router.post("/v1/metrics/{key}/archive", responses=problem_responses(404))
-async def archive_one_metric(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> MetricAnswer:
+async def archive_one_metric(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> MetricAnswer:
     """Let no new limit or price use the metric; its usage is still counted."""
     async with database.write(caller.actor) as connection:
         await archive_metric(connection, caller.environment, key, clock())
@@ -157,7 +157,7 @@ async def archive_one_metric(key: str, database: DatabaseOf, clock: Clock, calle
 
 
 @router.post("/v1/metrics/{key}/restore", responses=problem_responses(404))
-async def restore_one_metric(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> MetricAnswer:
+async def restore_one_metric(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> MetricAnswer:
     """Take back that the metric is archived."""
     async with database.write(caller.actor) as connection:
         await archive_metric(connection, caller.environment, key, clock(), archived=False)

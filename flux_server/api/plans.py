@@ -139,14 +139,16 @@ async def list_all_plans(database: DatabaseOf, caller: Reader) -> PlansAnswer:
 
 
 @router.get("/v1/plans/{key}", responses=problem_responses(404))
-async def read_one_plan(key: str, database: DatabaseOf, caller: Reader) -> PlanAnswer:
+async def read_one_plan(key: Text, database: DatabaseOf, caller: Reader) -> PlanAnswer:
     """Return a plan, with all its versions."""
     async with database.read() as connection:
         return _plan_answer(await read_plan(connection, caller.environment, key))
 
 
 @router.put("/v1/plans/{key}", responses=problem_responses(409, 422))
-async def put_plan(key: str, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def put_plan(
+    key: Text, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin
+) -> PlanAnswer:
     """Make a plan, or change it: name and prices at once, grants as the draft of the next version."""
     draft = PlanDraft(
         key=key,
@@ -163,7 +165,7 @@ async def put_plan(key: str, body: PlanBody, database: DatabaseOf, clock: Clock,
 
 
 @router.get("/v1/plans/{key}/preview", responses=problem_responses(404))
-async def preview(key: str, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
+async def preview(key: Text, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
     """Return what publishing the plan's draft would change, and for how many organizations."""
     async with database.read() as connection:
         return _preview_answer(await preview_publication(connection, caller.environment, key))
@@ -171,7 +173,7 @@ async def preview(key: str, database: DatabaseOf, caller: Reader) -> PreviewAnsw
 
 @router.post("/v1/plans/{key}/publish", responses=problem_responses(404, 409, 422))
 async def publish(
-    key: str, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> PublishAnswer:
     """Publish the plan's draft as its next version."""
     async with database.write(caller.actor) as connection:
@@ -181,14 +183,14 @@ async def publish(
 
 
 @router.post("/v1/plans/{key}/archive", responses=problem_responses(404, 409))
-async def archive_one_plan(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def archive_one_plan(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
     """Let the plan be changed and published no more; who has it, or still buys it, keeps it."""
     async with database.write(caller.actor) as connection:
         return _plan_answer(await archive_plan(connection, caller.environment, key, clock()))
 
 
 @router.post("/v1/plans/{key}/restore", responses=problem_responses(404))
-async def restore_one_plan(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def restore_one_plan(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
     """Take back that the plan is archived."""
     async with database.write(caller.actor) as connection:
         return _plan_answer(await archive_plan(connection, caller.environment, key, clock(), archived=False))
@@ -196,7 +198,7 @@ async def restore_one_plan(key: str, database: DatabaseOf, clock: Clock, caller:
 
 @router.put("/v1/plans/{key}/policy", responses=problem_responses(404, 422))
 async def put_plan_policy(
-    key: str, body: PolicyBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Text, body: PolicyBody, database: DatabaseOf, clock: Clock, caller: Admin
 ) -> PolicyBody:
     """Read the statuses of this plan's subscribers in another way than the environment's."""
     async with database.write(caller.actor) as connection:
@@ -205,7 +207,7 @@ async def put_plan_policy(
 
 
 @router.delete("/v1/plans/{key}/policy", status_code=204, responses=problem_responses(404))
-async def delete_plan_policy(key: str, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
+async def delete_plan_policy(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
     """Read the statuses of this plan's subscribers as the environment does."""
     async with database.write(caller.actor) as connection:
         await set_plan_policy(connection, caller.environment, key, None, clock())

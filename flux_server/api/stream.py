@@ -91,7 +91,10 @@ async def follow(
     stream = _Stream(database, streams, clock, caller.key_id, follower, heartbeat or settings.heartbeat)
     opened = monitoring.streams.labels(caller.environment)
     return PiecewiseResponse(
-        stream.events(hello, opened), media_type=_MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        stream.events(hello, opened),
+        media_type=_MEDIA_TYPE,
+        headers={"Cache-Control": "no-store"},
+        wake=stream.leave,
     )
 
 
@@ -103,7 +106,7 @@ async def read_hello(connection: AsyncConnection, environment: str) -> Hello:
 
 @dataclass
 class _Stream:
-    """One open stream."""
+    """One open stream, until its follower left."""
 
     database: Database
     streams: Streams
@@ -111,10 +114,20 @@ class _Stream:
     key_id: str
     follower: Follower
     heartbeat: float
+    has_left: bool = False
+
+    def leave(self) -> None:
+        """End the stream: nobody reads it any more."""
+        self.has_left = True
+        self.database.bell.ring(self._topic)
+
+    @property
+    def _topic(self) -> str:
+        return f"stream-left:{id(self)}"
 
     async def events(self, hello: Hello, opened: Gauge) -> AsyncGenerator[bytes]:
         """Yield events until the server stops, the key is revoked or the follower needs a new snapshot."""
-        topics = (*revision_topics(self.follower.environment), API_KEYS_TOPIC, _CLOSING_TOPIC)
+        topics = (*revision_topics(self.follower.environment), API_KEYS_TOPIC, _CLOSING_TOPIC, self._topic)
         with opened.track_inprogress(), self.database.bell.listening(*topics) as rung:
             yield _event("hello", hello)
             if not await self._is_in_reach():
@@ -122,7 +135,7 @@ class _Stream:
                 return
             rung.set()  # whatever was committed before we listened
             beat = self._time() + self.heartbeat
-            while not self.streams.closing:
+            while not (self.streams.closing or self.has_left):
                 if rung.is_set():
                     rung.clear()
                     batch = await self._next_batch()

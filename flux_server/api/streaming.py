@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import structlog
@@ -23,28 +23,31 @@ class PiecewiseResponse(StreamingResponse):
     """A response whose source is closed at once when its reader is gone, or takes nothing for a minute.
 
     The source may hold a transaction: it must not wait for the garbage collector, nor for a reader that stalls.
+    It is never cancelled either. A statement that is cut off takes its connection with it, and SQLite keeps the
+    transaction of a lost connection until the garbage collector comes by; Starlette's own way would even cancel
+    the end of the transaction. `wake` is called when the reader is gone, for a source that may be waiting.
     """
 
-    def __init__(self, pieces: AsyncGenerator[bytes], *, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes],
+        *,
+        media_type: str,
+        headers: dict[str, str],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(pieces, media_type=media_type, headers=headers)
         self._pieces = pieces
+        self._wake = wake
+        self._is_gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI calls it
-        """Write until everything is written or the reader is gone.
-
-        Starlette's own way cancels the source again at each of its steps, so that it cannot even end its
-        transaction; here it is cancelled once, and waited for.
-        """
-        writing = asyncio.create_task(self.stream_response(send))
-        watching = asyncio.create_task(_disconnected(receive))
+        """Write until everything is written or the reader is gone."""
+        watching = asyncio.create_task(self._watch(receive))
         try:
-            await asyncio.wait({writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await self.stream_response(send)
         finally:
             watching.cancel()
-            writing.cancel()
-            await asyncio.wait({writing, watching})
-        if not writing.cancelled():
-            writing.result()
 
     async def stream_response(self, send: Send) -> None:
         """Write the source's pieces as they come; stop in the middle if nobody takes them."""
@@ -53,18 +56,25 @@ class PiecewiseResponse(StreamingResponse):
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             async for piece in pieces:
-                try:
-                    async with asyncio.timeout(_PATIENCE):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                except TimeoutError:
-                    _log.warning("a reader took nothing and was cut off", seconds=_PATIENCE)
+                if self._is_gone or not await _is_taken(send, piece):
                     return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        self._wake()
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _is_taken(send: Send, piece: bytes) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        _log.warning("a reader took nothing and was cut off", seconds=_PATIENCE)
+        return False
+    return True
 
 
 async def compressed(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

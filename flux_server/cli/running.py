@@ -54,7 +54,7 @@ def read_settings(**options: Any) -> Settings:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg']}"
+            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}"
             for found in error.errors(include_input=False)
         )
         raise StartError(f"the configuration is wrong: {wrong}") from None

@@ -16,8 +16,15 @@ from flux_server.dashboard.errors import install_error_pages
 from flux_server.dashboard.headers import SecurityHeaders
 from flux_server.dashboard.pages import (
     account,
+    api_keys,
     entrance,
+    features,
+    organization,
+    organizations,
     overview,
+    people,
+    plans,
+    stripe,
 )
 from flux_server.dashboard.rendering import Templates
 from flux_server.dashboard.site import Site
@@ -44,8 +51,10 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         templates=Templates(files),
     )
     install_error_pages(dashboard)
+    for page in (assets, entrance, account, people):
+        dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
-    for page in (assets, entrance, account, overview):
+    for page in (overview, features, plans, organizations, organization, stripe, api_keys):
         dashboard.include_router(page.router)
     return dashboard
 

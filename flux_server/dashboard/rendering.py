@@ -32,6 +32,7 @@ class Templates:
             "counted": _counted,
             "moment": _moment,
             "number": _number,
+            "sentence": _sentence,
             "words": in_words,
         }
 
@@ -61,6 +62,10 @@ def _number(value: object) -> str:
 
 def _counted(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("." if text else "")
 
 
 def _moment(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import StatusPolicy, decode, encode
@@ -21,6 +21,7 @@ __all__ = [
     "list_environments",
     "note_settings",
     "read_environment",
+    "renew_instance",
 ]
 
 _KEY = re.compile(r"[a-z0-9-]{1,32}\Z")
@@ -76,6 +77,12 @@ async def read_environment(connection: AsyncConnection, key: str) -> Environment
         known = ", ".join(environment.key for environment in await list_environments(connection))
         raise NotFoundError(f"there is no environment {key!r:.100}; there are {known}")
     return _environment(row)
+
+
+async def renew_instance(connection: AsyncConnection, key: str) -> None:
+    """Have every host start afresh when it reconnects: this database's history is not the one that it followed."""
+    mine = environments.c.key == key
+    await connection.execute(update(environments).where(mine).values(instance=uuid.uuid4().hex))
 
 
 async def list_environments(connection: AsyncConnection) -> tuple[Environment, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, encode, require_organization
@@ -14,7 +14,13 @@ from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations
 
-__all__ = ["Organization", "ensure_organization", "list_organizations", "read_organization"]
+__all__ = [
+    "Organization",
+    "count_organizations",
+    "ensure_organization",
+    "list_organizations",
+    "read_organization",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,12 @@ async def list_organizations(
         )
     rows = await connection.execute(statement.order_by(organizations.c.id).limit(limit))
     return tuple(_organization(row) for row in rows)
+
+
+async def count_organizations(connection: AsyncConnection, environment: str) -> int:
+    """Return how many organizations there are."""
+    query = select(func.count()).select_from(organizations).where(organizations.c.environment == environment)
+    return int((await connection.execute(query)).scalar_one())
 
 
 _columns = select(organizations.c.id, organizations.c.name, organizations.c.created_at)

@@ -259,8 +259,11 @@ def _values(state: SubscriptionState, before: Row[Any] | None, now: float) -> di
 
 
 def _past_due_since(status: str, state: SubscriptionState, before: Row[Any] | None, now: float) -> int | None:
-    """Without a beginning the grace would never end; the beginning that was seen first stays."""
-    if status != "past_due":
+    """Without a beginning the grace would never end; the beginning that was seen first stays.
+
+    What became unpaid is past due still: a policy may give it what is left of the grace.
+    """
+    if status not in ("past_due", "unpaid"):
         return None
     if state.past_due_since is not None:
         return state.past_due_since

@@ -2,74 +2,115 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
+from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_middleware.entitlements import Entitlements, ReasonKind, resolve
-from flux_middleware.snapshot import (
-    Catalog,
-    Feature,
-    FeatureValue,
-    Grant,
-    OrganizationRecord,
-    Override,
-    PlanVersion,
-    Subscription,
-    SubscriptionItem,
-)
-from tests.flux_middleware.worlds import catalogs, moments, records
+from flux_middleware.catalog import MAX_NUMBER, UNLIMITED
+from flux_middleware.entitlements import Entitlement, Entitlements, explain, resolve
+from flux_middleware.snapshot import Catalog, OrganizationRecord, Subscription, encode, wire_value
+from tests.flux_middleware.obvious import answer
+from tests.flux_middleware.worlds import catalogs, moments, records, subscriptions
 
 
-def values(entitlements: Entitlements) -> dict[str, FeatureValue]:
-    return {key: entitlement.value for key, entitlement in entitlements.by_feature.items()}
-
-
-def said(entitlements: Entitlements) -> object:
-    """Everything that an answer says, reasons included."""
-    return entitlements.until, {
-        key: (each.value, each.until, each.enforcement, each.period, each.reasons)
-        for key, each in entitlements.by_feature.items()
-    }
-
-
-@given(catalogs(), records(), moments)
-def test_order_does_not_matter(catalog: Catalog, record: OrganizationRecord, now: int) -> None:
-    shuffled = OrganizationRecord(
-        record.id,
-        subscriptions=tuple(
-            msgspec.structs.replace(subscription, items=tuple(reversed(subscription.items)))
-            for subscription in reversed(record.subscriptions)
-        ),
-        overrides=tuple(reversed(record.overrides)),
+def said(entitlement: Entitlement) -> tuple[Any, ...]:
+    """Everything that an entitlement says, reasons included."""
+    return (
+        entitlement.value,
+        entitlement.until,
+        entitlement.enforcement,
+        entitlement.period,
+        entitlement.reasons,
     )
 
-    assert said(resolve(catalog, shuffled, now)) == said(resolve(catalog, record, now))
+
+def without_order(entitlements: Entitlements) -> object:
+    until, features = all_said(entitlements)
+    return until, {key: (rest, Counter(reasons)) for key, (*rest, reasons) in features.items()}
 
 
-@given(catalogs(), records(), moments, st.integers(1, 200))
+def all_said(entitlements: Entitlements) -> tuple[float, dict[str, tuple[Any, ...]]]:
+    return entitlements.until, {key: said(each) for key, each in entitlements.by_feature.items()}
+
+
+@given(catalogs(), records(), moments, st.randoms())
+def test_order_does_not_matter(catalog: Catalog, record: OrganizationRecord, now: int, chance: Any) -> None:
+    def shuffled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(chance.sample(values, len(values)))
+
+    reordered = OrganizationRecord(
+        record.id,
+        subscriptions=shuffled(
+            tuple(msgspec.structs.replace(each, items=shuffled(each.items)) for each in record.subscriptions)
+        ),
+        overrides=shuffled(record.overrides),
+    )
+
+    # Where two things have one id, the order of reasons is theirs.
+    assert without_order(resolve(catalog, reordered, now)) == without_order(resolve(catalog, record, now))
+
+
+@given(catalogs(), records(), moments, st.floats(0, 1, exclude_max=True))
 def test_the_answer_stands_until_the_moment_it_names(
-    catalog: Catalog, record: OrganizationRecord, now: int, later: int
+    catalog: Catalog, record: OrganizationRecord, now: int, part: float
 ) -> None:
     entitlements = resolve(catalog, record, now)
-    moment = min(now + later, entitlements.until - 0.001)
+    until = min(entitlements.until, now + 200)
 
     assert entitlements.until > now
-    assert values(resolve(catalog, record, moment)) == values(entitlements)
+    assert all_said(resolve(catalog, record, now + (until - now) * part)) == all_said(entitlements)
+
+
+@given(catalogs(), records(), moments, st.floats(0, 1, exclude_max=True))
+def test_each_feature_stands_until_the_moment_it_names(
+    catalog: Catalog, record: OrganizationRecord, now: int, part: float
+) -> None:
+    for key, entitlement in resolve(catalog, record, now).by_feature.items():
+        until = min(entitlement.until, now + 200)
+
+        assert entitlement.until > now
+        assert said(resolve(catalog, record, now + (until - now) * part).by_feature[key]) == said(entitlement)
 
 
 @given(catalogs(), records(), moments)
-def test_a_value_of_a_boolean_is_a_boolean_and_of_a_limit_a_number_from_zero(
+def test_the_next_change_is_the_first_of_all_features_or_earlier(
+    catalog: Catalog, record: OrganizationRecord, now: int
+) -> None:
+    entitlements = resolve(catalog, record, now)
+
+    assert entitlements.until <= min(
+        (each.until for each in entitlements.by_feature.values()), default=math.inf
+    )
+
+
+@given(catalogs(default_plan=False), records(), moments, subscriptions)
+def test_a_further_subscription_takes_nothing_away(
+    catalog: Catalog, record: OrganizationRecord, now: int, another: Subscription
+) -> None:
+    more = msgspec.structs.replace(record, subscriptions=(*record.subscriptions, another))
+    after = resolve(catalog, more, now).by_feature
+
+    for key, before in resolve(catalog, record, now).by_feature.items():
+        if catalog.feature_by_key[key].merge != "min":
+            assert after[key].value >= before.value
+        assert before.enforcement != "soft" or after[key].enforcement == "soft"
+
+
+@given(catalogs(), records(), moments)
+def test_a_value_of_a_boolean_is_a_boolean_and_of_a_limit_a_whole_number_or_unlimited(
     catalog: Catalog, record: OrganizationRecord, now: int
 ) -> None:
     for key, entitlement in resolve(catalog, record, now).by_feature.items():
         if catalog.feature_by_key[key].kind == "boolean":
             assert isinstance(entitlement.value, bool)
-        else:
-            assert not isinstance(entitlement.value, bool)
-            assert entitlement.value >= 0
+        elif entitlement.value is not UNLIMITED:
+            assert type(entitlement.value) is int
+            assert 0 <= entitlement.value <= MAX_NUMBER
 
 
 @given(catalogs(), records(), moments)
@@ -80,32 +121,34 @@ def test_every_value_says_why(catalog: Catalog, record: OrganizationRecord, now:
         assert entitlement.until <= min(reason.until for reason in entitlement.reasons)
 
 
-def test_a_reason_names_the_subscription_item_price_and_plan_version() -> None:
-    catalog = Catalog(
-        features=(Feature("seats", "limit"),),
-        plan_versions=(PlanVersion("pro@1", "pro", 1, grants=(Grant("seats", 5, per_unit=True),)),),
-    )
-    item = SubscriptionItem("si_1", "pro@1", quantity=2, price="price_1", period_end=2000)
-    record = OrganizationRecord("acme", subscriptions=(Subscription("sub_1", "active", items=(item,)),))
+@given(catalogs(), records(), moments)
+def test_an_explanation_is_the_answer_with_more_reasons_for_every_feature(
+    catalog: Catalog, record: OrganizationRecord, now: int
+) -> None:
+    resolved, explained = resolve(catalog, record, now), explain(catalog, record, now)
 
-    (reason,) = resolve(catalog, record, now=0).by_feature["seats"].reasons
-
-    assert reason.kind is ReasonKind.SUBSCRIPTION
-    assert (reason.subscription, reason.item, reason.price, reason.plan_version) == (
-        "sub_1",
-        "si_1",
-        "price_1",
-        "pro@1",
-    )
-    assert (reason.value, reason.status) == (10, "active")
+    assert explained.until == resolved.until
+    assert explained.by_feature.keys() == catalog.grantable.keys()
+    for key, entitlement in explained.by_feature.items():
+        plain = resolved.by_feature.get(key)
+        in_force = plain.reasons if plain else ()
+        assert entitlement.value == (plain.value if plain else 0)
+        assert entitlement.reasons[: len(in_force)] == in_force
 
 
-def test_an_override_names_its_author_and_reason() -> None:
-    catalog = Catalog(features=(Feature("sso", "boolean", merge="any"),))
-    override = Override("o1", "sso", "deny", author="ada@example.com", reason="abuse")
+@settings(max_examples=300, deadline=None)
+@given(catalogs(), records(), moments)
+def test_a_second_implementation_agrees(catalog: Catalog, record: OrganizationRecord, now: int) -> None:
+    entitlements = resolve(catalog, record, now)
 
-    entitlement = resolve(catalog, OrganizationRecord("acme", overrides=(override,)), now=0).by_feature["sso"]
+    assert answer(json.loads(encode(catalog)), json.loads(encode(record)), now) == {
+        "features": {key: compared(each) for key, each in entitlements.by_feature.items()},
+        "until": entitlements.until,
+    }
 
-    (reason,) = entitlement.reasons
-    assert (reason.author, reason.note, reason.effect) == ("ada@example.com", "abuse", "deny")
-    assert entitlement.until == math.inf
+
+def compared(entitlement: Entitlement) -> dict[str, object]:
+    found: dict[str, object] = {"value": wire_value(entitlement.value), "until": entitlement.until}
+    if entitlement.period is not None:
+        found |= {"enforcement": entitlement.enforcement, "period": entitlement.period}
+    return found

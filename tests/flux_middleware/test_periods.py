@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_middleware.periods import HOUR, bucket_bounds, usage_period
+from flux_middleware.periods import HOUR, bucket_bounds, limit_period, usage_period
 from flux_middleware.snapshot import OrganizationRecord, Subscription, SubscriptionItem
 
 
@@ -71,10 +72,32 @@ def test_a_bucket_is_an_hour_cut_at_the_period_boundary() -> None:
     assert bucket_bounds(record, at(2026, 3, 10, 12) + 1199)[1] == at(2026, 3, 10, 12) + 1200
 
 
+lengths_of_periods = st.lists(st.tuples(st.integers(0, 2**33), st.integers(-(10**8), 10**8)), max_size=3)
+
+
 @given(
     st.integers(0, 2**33),
-    st.lists(st.tuples(st.integers(0, 2**33), st.integers(1, 10**8)), max_size=3),
+    st.floats(0, 1, exclude_max=True),
+    lengths_of_periods,
+    st.sampled_from(("billing", "day", "week", "month", "year", "unheard-of")),
 )
+def test_periods_follow_each_other_without_gap_or_overlap(
+    now: int, part: float, lengths: list[tuple[int, int]], reset: str
+) -> None:
+    record = billed(*[(start, start + length) for start, length in lengths])
+
+    start, end = limit_period(record, reset, now)
+
+    assert start <= now < end
+    assert limit_period(record, reset, start + int((end - start) * part)) == (start, end)
+    assert limit_period(record, reset, end)[0] == end
+
+
+def test_a_limit_that_never_resets_counts_all_time() -> None:
+    assert limit_period(billed((5, 10)), "never", 7) == (0, math.inf)
+
+
+@given(st.integers(0, 2**33), lengths_of_periods)
 def test_a_bucket_holds_its_moment_and_lies_in_one_hour_and_one_period(
     now: int, lengths: list[tuple[int, int]]
 ) -> None:

@@ -92,7 +92,13 @@ def run_server(settings: Settings, clock: FakeClock | None = None) -> Iterator[R
     app = create_app(settings, clock=clock)
     server = Server(app)
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listener]),))
+
+    def run() -> None:  # from beginning to end in its own thread: the caller's may have a loop that runs
+        loop.run_until_complete(server.serve(sockets=[listener]))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         _wait_until_started(server, thread)
@@ -101,8 +107,6 @@ def run_server(settings: Settings, clock: FakeClock | None = None) -> Iterator[R
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive(), "the server did not stop"
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
 
 
 def _wait_until_started(server: Server, thread: threading.Thread) -> None:

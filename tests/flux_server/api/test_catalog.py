@@ -7,23 +7,25 @@ from tests.flux_server.running import NOON, RunningServer
 
 
 def test_a_feature_and_a_metric_are_as_they_were_put(admin: httpx.Client) -> None:
-    texts = {"name": "API calls", "description": "Requests that were answered"}
-    metric = texts | {"unit": "calls", "aggregation": "sum"}
-    feature = texts | {
-        "kind": "limit",
-        "merge": "max",
-        "metric": "calls",
-        "reset": "day",
-        "enforcement": "soft",
-    }
-    live = {"archived_at": None}
+    metric = {"name": "API calls", "description": "each", "unit": "calls", "aggregation": "sum"}
+    feature = {"kind": "limit", "name": "Calls", "description": "a day", "merge": "max", "metric": "calls"}
+    feature |= {"reset": "day", "enforcement": "soft"}
 
     put_metric = admin.put("/v1/metrics/calls", json=metric).json()
     put_feature = admin.put("/v1/features/calls-per-day", json=feature).json()
 
-    assert put_metric == admin.get("/v1/metrics/calls").json() == metric | live | {"key": "calls"}
-    key = {"key": "calls-per-day"}
-    assert put_feature == admin.get("/v1/features/calls-per-day").json() == feature | live | key
+    assert (
+        put_metric == admin.get("/v1/metrics/calls").json() == metric | {"key": "calls", "archived_at": None}
+    )
+    assert (
+        put_feature
+        == admin.get("/v1/features/calls-per-day").json()
+        == feature
+        | {
+            "key": "calls-per-day",
+            "archived_at": None,
+        }
+    )
     assert admin.get("/v1/metrics").json() == {"metrics": [put_metric]}
     assert admin.get("/v1/features").json() == {"features": [put_feature]}
 
@@ -126,3 +128,46 @@ def catalog(shared_server: RunningServer, shared_admin: httpx.Client) -> httpx.C
     for plan in ("pro", "extra"):
         shared_admin.post(f"/v1/plans/{plan}/publish", json={"existing": "stay"}).raise_for_status()
     return shared_admin
+
+
+@pytest.mark.parametrize("what", ["features/sso", "metrics/calls", "plans/pro"])
+def test_what_is_archived_can_be_restored(admin: httpx.Client, what: str) -> None:
+    admin.put(f"/v1/{what}", json=_body(what)).raise_for_status()
+
+    archived = admin.post(f"/v1/{what}/archive").json()
+    refused = admin.put(f"/v1/{what}", json=(_body(what) | {"name": "other"}))
+    restored = admin.post(f"/v1/{what}/restore").json()
+
+    assert archived["archived_at"] == NOON
+    assert (refused.status_code, refused.json()["code"]) == (409, "archived")
+    assert restored["archived_at"] is None
+
+
+def _body(what: str) -> dict[str, str]:
+    return {"kind": "boolean"} if "features" in what else {}
+
+
+def test_a_preview_says_what_publishing_would_change_and_for_whom(admin: httpx.Client) -> None:
+    admin.put("/v1/features/seats", json={"kind": "limit"}).raise_for_status()
+    for value in (5, 10):
+        admin.put("/v1/plans/pro", json={"grants": [{"feature": "seats", "value": value}]}).raise_for_status()
+        if value == 5:
+            admin.post("/v1/plans/pro/publish", json={"existing": "stay"}).raise_for_status()
+
+    preview = admin.get("/v1/plans/pro/preview").json()
+
+    (change,) = preview["changes"]
+    assert (change["before"]["value"], change["after"]["value"]) == (5, 10)
+    assert (preview["subscribers"], preview["is_default_plan"]) == ({}, False)
+
+
+def test_policies_are_read_and_set(admin: httpx.Client) -> None:
+    admin.put("/v1/plans/pro", json={}).raise_for_status()
+    policy = {"leeway": 0, "grace": 60, "statuses": {"unpaid": "grace"}, "pause_collection": "grant"}
+
+    assert admin.get("/v1/policy").json()["grace"] == 7 * 86_400
+    assert admin.put("/v1/policy", json=policy).json() == admin.get("/v1/policy").json() == policy
+    admin.put("/v1/plans/pro/policy", json=policy | {"grace": 0}).raise_for_status()
+    assert admin.get("/v1/plans/pro").json()["policy"]["grace"] == 0
+    admin.delete("/v1/plans/pro/policy").raise_for_status()
+    assert admin.get("/v1/plans/pro").json()["policy"] is None

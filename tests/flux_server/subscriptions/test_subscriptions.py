@@ -171,7 +171,8 @@ async def test_an_unknown_status_keeps_the_one_before(shop: Database) -> None:
 
     await save(shop, status="daydreaming")
 
-    assert (await subscriptions(shop))[0].status == "active"
+    found = (await subscriptions(shop))[0]
+    assert (found.status, found.unknown_status) == ("active", "daydreaming")
 
 
 async def test_a_subscription_of_unknown_status_grants_nothing_at_first(shop: Database) -> None:
@@ -183,6 +184,9 @@ async def test_a_subscription_of_unknown_status_grants_nothing_at_first(shop: Da
 async def test_past_due_begins_when_it_is_first_seen(shop: Database) -> None:
     await save(shop, now=NOON, status="past_due")
     await save(shop, now=NOON + 10, status="past_due")
+    assert (await subscriptions(shop))[0].past_due_since == NOON
+
+    await save(shop, now=NOON + 15, status="unpaid")
     assert (await subscriptions(shop))[0].past_due_since == NOON
 
     await save(shop, now=NOON + 20, status="past_due", past_due_since=NOON - 5)

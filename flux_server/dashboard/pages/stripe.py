@@ -1,0 +1,95 @@
+"""The link to Stripe: making and ending it, how it is, and what can be asked for by hand."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from flux_server.dashboard.forms import Form
+from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
+from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
+from flux_server.stripe.forwarder import forward
+from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link, set_link, unlink
+from flux_server.stripe.outbox import count_outbox
+from flux_server.stripe.reading import list_events, list_failed_reads, list_unknown_customers
+from flux_server.subscriptions.reading import list_unmapped_prices
+
+__all__ = ["router"]
+
+router = APIRouter(default_response_class=Response)
+
+_EVENTS = 20
+_MOST = 50
+
+
+@router.get("/{environment}/stripe")
+async def show_stripe(visit: EnvironmentsVisit) -> Response:
+    """Show the link and its state."""
+    return await _page(visit)
+
+
+@router.post("/{environment}/stripe")
+async def link_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Link the environment, or change its link. What is left empty stays as it is; the key is tried first."""
+    with form.tried():
+        await set_link(
+            visit.site.connector,
+            visit.key,
+            api_key=form.text("api_key") or None,
+            webhook_secret=form.text("webhook_secret") or None,
+            metadata_key=form.text("metadata_key") or None,
+        )
+        return visit.goto(visit.address("stripe"), say="Stripe is linked. All subscriptions are being read.")
+    return await _page(visit, form)
+
+
+@router.post("/{environment}/stripe/unlink")
+async def unlink_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  # noqa: ARG001  asking for it checks it
+    """End the link and forget its secrets."""
+    async with visit.write() as connection:
+        await unlink(connection, visit.key)
+    return visit.goto(visit.address("stripe"), say="The link is ended and its secrets are forgotten.")
+
+
+@router.post("/{environment}/stripe/sync")
+async def sync_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  # noqa: ARG001  asking for it checks it
+    """Have every subscription read again, soon."""
+    async with visit.write() as connection:
+        await require_link(connection, visit.key)
+        await mark(connection, visit.key, [ALL_SUBSCRIPTIONS], visit.now)
+    return visit.goto(visit.address("stripe"), say="All subscriptions are being read again.")
+
+
+@router.post("/{environment}/stripe/forward")
+async def forward_usage(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Forward usage now, and say what was done."""
+    with form.tried():
+        async with visit.read() as connection:
+            await require_link(connection, visit.key)
+        done = await forward(visit.site.connector, visit.key)
+        said = f"Usage: {done.sent} sent, {done.retried} to be tried again, {done.dead} refused."
+        return visit.goto(visit.address("stripe"), say=said)
+    return await _page(visit, form)
+
+
+async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
+    async with visit.read() as connection:
+        link = await read_link(connection, visit.key)
+        waiting, _ = await oldest_mark(connection, visit.key, visit.now)
+        shown = {
+            "events": await list_events(connection, visit.key, _EVENTS),
+            "failed": await list_failed_reads(connection, visit.key, _MOST),
+            "outbox": await count_outbox(connection, visit.key),
+            "unknown_customers": await list_unknown_customers(connection, visit.key, _MOST),
+            "unmapped_prices": await list_unmapped_prices(connection, visit.key, _MOST),
+        }
+    form = form or Form.of({"metadata_key": link.metadata_key if link else DEFAULT_METADATA_KEY})
+    return visit.page(
+        "stripe.html",
+        status=200 if form.ok else form.status,
+        section="stripe",
+        form=form,
+        link=link,
+        waiting=waiting,
+        webhook_url=visit.site.connector.webhook_url(link.token) if link else "",
+        **shown,
+    )

@@ -1,0 +1,97 @@
+"""An environment with something of everything, and the pages that show it."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flux_middleware.snapshot import Feature, Grant, Metric, UsageBatch, UsageSlot
+from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.plans import PlanDraft, save_plan, set_default_plan
+from flux_server.catalog.publishing import publish_plan
+from flux_server.catalog.reading import PlanPrice
+from flux_server.environments.api_keys import create_api_key
+from flux_server.organizations.organizations import ensure_organization
+from flux_server.organizations.overrides import add_override
+from flux_server.organizations.records import refresh_record
+from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState, save_subscription
+from flux_server.usage.ingest import ingest
+from tests.flux_server.running import NOON, RunningServer
+
+__all__ = ["PAGES", "furnish"]
+
+DAY = 86_400
+
+PAGES = (
+    "/test",
+    "/live",
+    "/test/plans",
+    "/test/plan?key=pro",
+    "/test/plan/edit",
+    "/test/plan/edit?key=pro",
+    "/test/features",
+    "/test/feature",
+    "/test/feature?key=seats",
+    "/test/metric",
+    "/test/metric?key=calls",
+    "/test/organizations",
+    "/test/organization/new",
+    "/test/organization?id=acme",
+    "/test/stripe",
+    "/live/stripe",
+    "/test/api-keys",
+    "/people",
+    "/account",
+)
+"""Every page that one can look at while signed in."""
+
+
+def furnish(server: RunningServer, organization: str = "acme") -> None:
+    """Fill the environment `test`: plans free and pro, a subscribed organization with an override and usage."""
+    server.write(_define)
+    server.write(lambda connection: _subscribe(connection, organization))
+
+
+async def _define(connection: AsyncConnection) -> None:
+    await save_feature(connection, "test", Feature("sso", "boolean", name="Single sign-on"), NOON)
+    await save_feature(connection, "test", Feature("audit-logs", "boolean"), NOON)
+    await save_feature(connection, "test", Feature("seats", "limit"), NOON)
+    await save_metric(connection, "test", Metric("calls", name="API calls", unit="call"), NOON)
+    limit = Feature("calls-per-month", "limit", metric="calls", reset="month")
+    await save_feature(connection, "test", limit, NOON)
+    await save_plan(connection, "test", PlanDraft("free", grants=(Grant("seats", 1),)), NOON)
+    await publish_plan(connection, "test", "free", existing="stay", now=NOON)
+    await set_default_plan(connection, "test", "free", NOON)
+    prices = (PlanPrice("price_pro"), PlanPrice("price_calls", "calls"))
+    grants = (Grant("calls-per-month", 1_000), Grant("seats", 10), Grant("sso", True))
+    await save_plan(connection, "test", PlanDraft("pro", "Pro", "base", prices, grants), NOON)
+    await publish_plan(connection, "test", "pro", existing="stay", now=NOON)
+    draft = PlanDraft("pro", "Pro", "base", prices, (*grants, Grant("audit-logs", True)))
+    await save_plan(connection, "test", draft, NOON)
+    await create_api_key(connection, "test", name="web", scope="sdk", now=NOON)
+
+
+async def _subscribe(connection: AsyncConnection, organization: str) -> None:
+    await ensure_organization(connection, "test", organization, name="Acme Inc.", now=NOON)
+    start, end = NOON - 9 * DAY, NOON + 21 * DAY
+    items = (
+        ItemState("si_1", "price_pro", period_start=start, period_end=end),
+        ItemState("si_2", "price_of_no_plan", 2, period_start=start, period_end=end),
+    )
+    state = SubscriptionState("sub_1", "active", organization, items, started_at=start)
+    await save_subscription(connection, "test", state, NOON)
+    await add_override(
+        connection,
+        "test",
+        organization,
+        feature="seats",
+        effect="add",
+        value=3,
+        until=NOON + 5 * DAY,
+        author="bob@example.com",
+        reason="a pilot",
+        now=NOON,
+    )
+    await refresh_record(connection, "test", organization, NOON)
+    slots = tuple(UsageSlot(organization, "calls", NOON - day * DAY, 100 + day) for day in range(1, 8, 2))
+    receipt = await ingest(connection, "test", UsageBatch("worker", slots), NOON)
+    assert receipt.errors == ()

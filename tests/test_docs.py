@@ -1,0 +1,198 @@
+"""What the documentation says is there is there, and its commands run as printed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import flux_server
+from examples.demo.processes import Process, free_port
+from flux_server.api.monitoring import Monitoring
+from flux_server.api.problems import OTHER_PROBLEMS
+from flux_server.errors import RequestError
+from flux_server.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVER = (ROOT / "docs" / "server.md").read_text()
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the server's tables below the first row `heading`, without the code's quotes."""
+    found = re.findall(rf"^{re.escape(heading)}\n\|[-|]+\n((?:\|.*\n)+)", SERVER, re.MULTILINE)
+    assert found, heading
+    return [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for part in found
+        for line in part.splitlines()
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what can follow a `#` in a link to the page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path) if path else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+@EVERY_PAGE
+def test_python_compiles(page: Path) -> None:
+    for block in blocks(page.read_text(), "python"):
+        assert ast.parse(block).body
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    shown = {
+        row[0].strip("`"): (row[1].strip("`"), row[2]) for row in table("| variable | default | meaning |")
+    }
+
+    settings = {f"FLUX_{name.upper()}": field for name, field in Settings.model_fields.items()}
+    assert shown.keys() == settings.keys()
+    for name, (default, meaning) in shown.items():
+        real = settings[name].default
+        plain = real.get_secret_value() if name == "FLUX_SECRET_KEY" else "" if real is None else str(real)
+        assert default == (plain or "empty"), name
+        assert meaning.endswith("."), name
+
+
+def refusals() -> Iterator[tuple[str, int]]:
+    """Iterate over the code and the status of every problem that the server can answer with."""
+    for module in pkgutil.walk_packages(flux_server.__path__, "flux_server."):
+        if ".versions." not in module.name and not module.name.endswith((".env", ".__main__")):
+            import_module(module.name)
+    kinds = [RequestError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        yield kind.code, kind.status
+    for status, (code, _, _) in OTHER_PROBLEMS.items():
+        yield code, status
+
+
+def test_every_problem_is_described_with_its_status() -> None:
+    rows = table("| code | status | when, and what to do |")
+
+    assert {(row[0].strip("`"), int(row[1])) for row in rows} == set(refusals())
+    assert len({row[0] for row in rows}) == len(rows)
+    assert all(row[2].endswith(".") for row in rows)
+
+
+def test_every_metric_is_described() -> None:
+    monitoring = Monitoring()
+    monitoring.requests.labels("GET", "", 200).inc()
+    monitoring.slots.labels("test").inc()
+    monitoring.streams.labels("test").set(1)
+    text = monitoring.render({("test", "changes"): 1}).decode()
+
+    names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
+    assert {row[0].strip("`") for row in table("| metric | meaning |")} == {
+        name for name in names if not name.endswith("_created")
+    }
+
+
+def test_lines_of_the_log_are_quoted_as_they_are() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "flux_server").rglob("*.py"))
+
+    for line, meaning in table("| line | what it means |"):
+        for quoted in (line, *re.findall(r"`[A-Za-z ]+ again`", meaning)):
+            assert f'"{quoted.strip("`")}' in sources, quoted
+
+
+class Shell:
+    """Runs the page's commands, in the order of the page, as one session of bash in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port, self.sandbox_port = free_port(), free_port()
+        for name, program in (("curl", CURL), ("sqlite3", SQLITE)):
+            if shutil.which(name) is None:
+                (directory / name).write_text(f"#!{sys.executable}\n{program}")
+                (directory / name).chmod(0o755)
+        commands = f"{Path(sys.executable).parent}:{directory}:{os.environ['PATH']}"
+        self.env = {"PATH": commands, "FLUX_PORT": str(self.port)}
+        self.env["FLUX_STRIPE_API_BASE"] = f"http://127.0.0.1:{self.sandbox_port}"
+
+    @contextmanager
+    def process(self, command: list[str], ready: str) -> Iterator[None]:
+        process = Process(command[0], command, log=self.directory / f"{command[0]}.log", env=self.env)
+        try:
+            process.wait_for_line(ready)
+            yield
+        finally:
+            process.stop()
+
+    def run(self, script: str) -> str:
+        """Run the commands; every one must succeed."""
+        ran = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script.replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")],
+            env={**os.environ, **self.env},
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+        return ran.stdout
+
+
+# Stand-ins, as far as the page needs them, for machines without these programs.
+CURL = """
+import argparse, sys, httpx
+parser = argparse.ArgumentParser()
+parser.add_argument("url")
+for flag in ("-s", "-S", "--fail-with-body"):
+    parser.add_argument(flag, action="store_true")
+parser.add_argument("-X", default="")
+parser.add_argument("-H", action="append", default=[])
+parser.add_argument("-d")
+given = parser.parse_args()
+headers = dict(line.split(": ", 1) for line in given.H)
+answer = httpx.request(given.X or ("POST" if given.d else "GET"), given.url, headers=headers, content=given.d)
+print(answer.text, end="")
+sys.exit(22 if answer.is_error else 0)
+"""
+SQLITE = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute(sys.argv[2])"
+
+
+def test_the_servers_commands_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve, *session, restored = blocks(SERVER, "console")
+    shell = Shell(tmp_path)
+    sandbox = ["flux-sandbox", "--port", str(shell.sandbox_port)]
+
+    with shell.process(sandbox, "listening"), shell.process(serve.split(), "Flux is at"):
+        link = 'curl -sS "$FLUX_URL/v1/stripe/link" -H "Authorization: Bearer $ADMIN"'
+        acme = 'curl -sS "$FLUX_URL/v1/organizations/acme" -H "Authorization: Bearer $ADMIN"'
+        printed = shell.run("\n".join([*session, "echo", link, "echo", acme]))
+
+    *_, linked, organization = map(json.loads, printed.splitlines()[-2:])
+    assert (linked["status"], linked["has_webhook_secret"]) == ("active", True)
+    (calls,) = [found for found in organization["entitlements"] if found["feature"] == "calls"]
+    assert calls["value"] == 50_000
+    assert (tmp_path / "flux-backup.sqlite3").stat().st_size > 0
+    assert "start afresh" in shell.run(restored)
