@@ -9,6 +9,7 @@ import typer
 
 from flux_server.cli.keys import keys
 from flux_server.cli.plans import plans
+from flux_server.cli.restored import restored
 from flux_server.cli.serve import serve
 from flux_server.cli.users import users
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(restored)
 app.add_typer(plans, name="plans")
 app.add_typer(keys, name="keys")
 app.add_typer(users, name="users")

@@ -17,7 +17,6 @@ __all__ = ["keys"]
 keys = typer.Typer(help="API keys of applications and scripts.", no_args_is_help=True)
 
 
-
 @keys.command("create")
 def create_key(
     name: Annotated[str, typer.Option(help="What it is for; the dashboard shows it.")],
