@@ -5,6 +5,7 @@ Comments, order, and the way a value is written survive wherever the meaning did
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import reduce
 from itertools import pairwise
@@ -15,12 +16,16 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable
 
-from flux_server.catalog.document import CatalogDocument
+from flux_server.catalog.document import CatalogDocument, document_json
 from flux_server.cli.catalog_file import parse_catalog
 from flux_server.cli.catalog_text import table_text, toml_members, toml_value
 from flux_server.cli.running import CommandError
 
 __all__ = ["merged"]
+
+_SECTIONS = 2
+_ENTRIES = 3
+"""How deep tables have headers of their own: those of metrics, features and plans; those within these, too."""
 
 Members = dict[str, Any]
 Keys = tuple[str, ...]
@@ -36,12 +41,12 @@ def merged(text: str, document: CatalogDocument, path: Path) -> str:
     old, new = toml_members(parse_catalog(text, path)), toml_members(document)
     gone = list(_superfluous(old, new, ()))
     # tomlkit loses its way in tables that stand apart from each other once something was taken out of them. So it
-    # reads the text anew after that, and if need be after each one.
-    for steps in ([gone], [[one] for one in gone]):
+    # reads the text anew after that, and if need be after each one. Nor does it know that no table with a header can
+    # stand among dotted keys.
+    for steps, headers in (([gone], _ENTRIES), ([[one] for one in gone], _ENTRIES), ([gone], _SECTIONS)):
         try:
-            fewer = reduce(_without, steps, text)
-            file = tomlkit.parse(fewer)
-            _set(file, old, new, ())
+            file = tomlkit.parse(reduce(_without, steps, text))
+            _set(file, old, new, (), headers)
             result = file.as_string()
         except (TOMLKitError, IndexError, KeyError):
             continue
@@ -55,7 +60,7 @@ def merged(text: str, document: CatalogDocument, path: Path) -> str:
 
 def _says(text: str, document: CatalogDocument) -> bool:
     try:
-        return parse_catalog(text, Path()) == document
+        return document_json(parse_catalog(text, Path())) == document_json(document)
     except CommandError:
         return False
 
@@ -79,20 +84,29 @@ def _without(text: str, gone: Sequence[Keys]) -> str:
     return file.as_string()
 
 
-def _set(container: Container, old: Members, new: Members, path: Keys) -> None:
-    """Put into the file what it does not say yet, or says otherwise."""
+def _set(container: Container, old: Members, new: Members, path: Keys, headers: int) -> None:
+    """Put into the file what it does not say yet, or says otherwise; new tables have headers down to a depth."""
     for key, value in new.items():
         if key in old and _same(old[key], value):
             continue
         item = container.get(key)
-        if isinstance(item, MutableMapping):
-            _set(item, _in_full(old.get(key, {})), _in_full(value), (*path, key))
+        if isinstance(item, InlineTable):
+            container[key] = tomlkit.value(toml_value(_in_order(item, value)))
+        elif isinstance(item, MutableMapping):
+            _set(item, _in_full(old.get(key, {})), _in_full(value), (*path, key), headers)
         elif isinstance(item, Array):
             _change_list(item, value)
-        elif item is not None or not isinstance(value, dict) or len(path) > 2 or _is_inline(container):
+        elif item is not None or not isinstance(value, dict) or len(path) >= headers:
             container[key] = tomlkit.value(toml_value(value))
         else:
             container[key] = _new_table((*path, key), value)
+
+
+def _in_order(item: InlineTable, value: Any) -> Any:
+    """Return the value with its members in the order in which the file had them."""
+    if not isinstance(value, dict):
+        return value
+    return {key: value[key] for key in item if key in value} | value
 
 
 def _change_list(array: Array, new: list[Any]) -> None:
@@ -115,12 +129,8 @@ def _new_table(path: Keys, value: Members) -> Any:
     return found
 
 
-def _is_inline(container: Container) -> bool:
-    return isinstance(container, InlineTable)
-
-
 def _same(this: object, that: object) -> bool:
-    return this == that and type(this) is type(that)  # True == 1
+    return json.dumps(this, sort_keys=True) == json.dumps(that, sort_keys=True)  # to Python, True == 1
 
 
 def _in_full(value: Any) -> Members:
