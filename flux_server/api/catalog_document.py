@@ -15,12 +15,11 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.document import CatalogDocument, document_json
-from flux_server.catalog.document_diff import Change
+from flux_server.catalog.document_changes import Difference
 from flux_server.catalog.document_reading import read_document
-from flux_server.catalog.publishing import Existing
+from flux_server.catalog.values import Existing
 from flux_server.errors import InvalidRequestError
 from flux_server.organizations.catalog_documents import (
-    Difference,
     apply_document,
     compare_document,
     read_live_document,
@@ -34,13 +33,6 @@ Reader = Annotated[Caller, Depends(requires_scope("read"))]
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 
 _COMPONENT = "#/components/schemas/{name}"
-
-
-class ChangesAnswer(msgspec.Struct, frozen=True):
-    """What has to change, or did, in the order of the document; and the entity tag of the catalog."""
-
-    etag: str
-    changes: tuple[Change, ...]
 
 
 def _content(name: str) -> dict[str, Any]:
@@ -69,7 +61,7 @@ async def read_catalog_document(database: DatabaseOf, caller: Reader) -> Respons
     response_class=Response,
     openapi_extra=_SENT,
     responses={
-        200: {"description": "The changes.", **_content("ChangesAnswer")},
+        200: {"description": "The changes.", **_content("Difference")},
         **problem_responses(413, 422),
     },
 )
@@ -86,7 +78,7 @@ async def compare_catalog_document(request: Request, database: DatabaseOf, calle
     response_class=Response,
     openapi_extra=_SENT,
     responses={
-        200: {"description": "What changed.", "headers": _TAGGED, **_content("ChangesAnswer")},
+        200: {"description": "What changed.", "headers": _TAGGED, **_content("Difference")},
         **problem_responses(412, 413, 422),
     },
 )
@@ -118,7 +110,7 @@ async def put_catalog_document(
 
 def catalog_document_schemas() -> Mapping[str, Any]:
     """Return the schemas that these routes refer to, for OpenAPI."""
-    _, schemas = msgspec.json.schema_components([CatalogDocument, ChangesAnswer], ref_template=_COMPONENT)
+    _, schemas = msgspec.json.schema_components([CatalogDocument, Difference], ref_template=_COMPONENT)
     return schemas
 
 
@@ -144,7 +136,7 @@ def _tags(header: str | None) -> frozenset[str] | None:
 
 
 def _changes(difference: Difference) -> bytes:
-    return msgspec.json.encode(ChangesAnswer(difference.etag, difference.changes))
+    return msgspec.json.encode(difference)
 
 
 def _tagged(content: bytes, etag: str) -> Response:

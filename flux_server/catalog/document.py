@@ -14,8 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from flux_middleware.snapshot import StatusPolicy, WireValue
-from flux_server.catalog.plans import MAX_PRICES
-from flux_server.catalog.policies import MAX_GRACE, MAX_LEEWAY
+from flux_server.catalog.values import MAX_GRACE, MAX_LEEWAY, MAX_PRICES
 
 __all__ = [
     "DEFAULT_MERGE",

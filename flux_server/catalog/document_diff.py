@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 from msgspec.structs import FieldInfo
 
 from flux_middleware.snapshot import Feature, Metric
@@ -21,40 +20,14 @@ from flux_server.catalog.document import (
     PriceEntry,
     price_id,
 )
+from flux_server.catalog.document_changes import Change, FieldChange
 from flux_server.catalog.document_entries import grants_of, same_grants
 from flux_server.catalog.document_state import document_of, publishes
 from flux_server.catalog.plans import next_version
 from flux_server.catalog.reading import Described, Plan
 from flux_server.catalog.state import CatalogState
 
-__all__ = ["Change", "FieldChange", "differences"]
-
-
-class FieldChange(msgspec.Struct, frozen=True):
-    """One field of what changes: how the document writes it before and after, null where it is not there."""
-
-    at: Annotated[tuple[str, ...], Meta(description="The keys that lead to it within what changes.")]
-    before: Any
-    after: Any
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One thing that applying the document does."""
-
-    action: Literal["add", "change", "archive", "restore", "publish"]
-    of: Literal["metric", "feature", "plan", "default_plan", "policy"]
-    key: Annotated[str, Meta(description="Empty for the default plan and the policy, of which there is one.")]
-    fields: tuple[FieldChange, ...] = ()
-    version: Annotated[int | None, Meta(description="Of a plan that is published: the new version.")] = None
-    organizations: Annotated[
-        int | None, Meta(description="Of a plan that there is: how many organizations subscribe to it.")
-    ] = None
-    is_default: Annotated[
-        bool, Meta(description="Whether organizations without a base plan get the published version.")
-    ] = False
-    replaces_draft: Annotated[
-        bool, Meta(description="Whether another draft of the plan is lost by publishing this.")
-    ] = False
+__all__ = ["differences"]
 
 
 def differences(state: CatalogState, document: CatalogDocument) -> tuple[Change, ...]:

@@ -20,9 +20,9 @@ from flux_server.catalog.document_entries import (
     same_grants,
 )
 from flux_server.catalog.plans import next_version
-from flux_server.catalog.publishing import Existing
 from flux_server.catalog.reading import Plan, PublishedVersion
 from flux_server.catalog.state import CatalogState
+from flux_server.catalog.values import Existing
 
 __all__ = ["document_of", "outcome", "publishes", "state_etag"]
 

@@ -32,7 +32,7 @@ from flux_server.catalog.reading import (
     read_plan,
 )
 from flux_server.catalog.tables import plan_prices, plan_versions, plans
-from flux_server.catalog.values import PLAN_KINDS, grant_misfit
+from flux_server.catalog.values import MAX_PRICES, PLAN_KINDS, grant_misfit
 from flux_server.database import insert
 from flux_server.environments.environments import note_settings, read_environment
 from flux_server.environments.history import note
@@ -42,7 +42,6 @@ from flux_server.errors import ConflictError, InvalidRequestError
 
 __all__ = [
     "MAX_PLANS",
-    "MAX_PRICES",
     "PlanDraft",
     "archive_plan",
     "next_version",
@@ -53,8 +52,6 @@ __all__ = [
 ]
 
 MAX_PLANS = 1_000
-MAX_PRICES = 100
-"""Prices that one plan may be sold by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from flux_middleware.catalog import MAX_NUMBER
 from flux_middleware.snapshot import Feature, Grant, WireValue
@@ -12,8 +12,12 @@ __all__ = [
     "ENFORCEMENTS",
     "KINDS",
     "LIMIT_MERGES",
+    "MAX_GRACE",
+    "MAX_LEEWAY",
+    "MAX_PRICES",
     "PLAN_KINDS",
     "RESETS",
+    "Existing",
     "feature_contradiction",
     "grant_misfit",
     "misfit",
@@ -25,6 +29,15 @@ RESETS: Final = ("billing", "day", "week", "month", "year", "never")
 ENFORCEMENTS: Final = ("hard", "soft")
 AGGREGATIONS: Final = ("sum",)
 PLAN_KINDS: Final = ("base", "addon")
+
+Existing = Literal["stay", "migrate"]
+"""What becomes of those who have an earlier version of a plan when another is published."""
+
+MAX_PRICES: Final = 100
+"""Prices that one plan may be sold by."""
+
+MAX_LEEWAY: Final = 90 * 86_400
+MAX_GRACE: Final = 366 * 86_400
 
 
 def misfit(feature: Feature, value: WireValue | None, *, negative: bool = False) -> str | None:

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from flux_server.catalog.document_diff import Change, FieldChange
+from flux_server.catalog.document_changes import Change, FieldChange
 from flux_server.catalog.errors import place
 from flux_server.cli.catalog_text import toml_value
 

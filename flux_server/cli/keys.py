@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from flux_server.app import open_database
-from flux_server.cli.running import DataDir, read_settings, run, say
+from flux_server.cli.local import DataDir, read_settings, run
+from flux_server.cli.running import say
 from flux_server.environments.api_keys import create_api_key
 from flux_server.settings import Settings
 
-__all__ = ["keys"]
+__all__ = ["commands"]
 
-keys = typer.Typer(help="API keys of applications and scripts.", no_args_is_help=True)
+commands = typer.Typer(help="API keys of applications and scripts.", no_args_is_help=True)
 
 
-@keys.command("create")
+@commands.callback()
+def group() -> None:
+    """Keep `create` the name of a command, though it is the only one."""
+
+
+@commands.command("create")
 def create_key(
     name: Annotated[str, typer.Option(help="What it is for; the dashboard shows it.")],
     environment: Annotated[str, typer.Option(help="The environment it belongs to: test or live.")] = "test",

@@ -15,10 +15,10 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from flux_server.catalog.document import CatalogDocument, document_json, document_schema
-from flux_server.catalog.document_diff import Change
+from flux_server.catalog.document_changes import Change, Difference
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.errors import place
-from flux_server.catalog.publishing import Existing
+from flux_server.catalog.values import Existing
 from flux_server.cli.catalog_changes import print_changes
 from flux_server.cli.catalog_file import (
     read_catalog_file,
@@ -30,10 +30,9 @@ from flux_server.cli.catalog_file import (
 from flux_server.cli.catalog_merge import merged
 from flux_server.cli.catalog_text import document_text
 from flux_server.cli.running import CommandError, refusals
-from flux_server.organizations.catalog_documents import Difference
 from flux_server.remote import DEFAULT_URL, Remote, RemoteError
 
-__all__ = ["plans"]
+__all__ = ["commands"]
 
 DRIFT = 2
 
@@ -53,7 +52,7 @@ class _Group(TyperGroup):
             raise
 
 
-plans = typer.Typer(
+commands = typer.Typer(
     cls=_Group,
     help="Plans as code: the catalog of a server as a file. FLUX_API_KEY holds a key of the environment.",
     no_args_is_help=True,
@@ -70,7 +69,7 @@ KeepPrices = Annotated[
 ]
 
 
-@plans.command()
+@commands.command()
 def pull(
     file: Annotated[
         Path | None,
@@ -89,7 +88,7 @@ def pull(
             write_text(file, document_text(document))
 
 
-@plans.command()
+@commands.command()
 def diff(
     file: File,
     prices: Prices = None,
@@ -107,7 +106,7 @@ def diff(
         raise typer.Exit(DRIFT)
 
 
-@plans.command()
+@commands.command()
 def apply(
     file: File,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -135,7 +134,7 @@ def apply(
         _apply(remote, document, difference, existing or "stay")
 
 
-@plans.command()
+@commands.command()
 def schema() -> None:
     """Print the JSON Schema of the file, for editors that complete and check it."""
     typer.echo(json.dumps(document_schema(), indent=2))

@@ -1,26 +1,16 @@
-"""What commands have in common: settings, running, and ending with one clear line where something is wrong."""
+"""What commands have in common: their output, and ending with a clear line for each thing that is wrong."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from flux_middleware.errors import FluxError
 from flux_server.errors import RequestError, StartError
-from flux_server.logs import configure_logs
-from flux_server.settings import Settings, prepare
 
-__all__ = ["CommandError", "DataDir", "read_settings", "refusals", "run", "say"]
-
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Directory of the SQLite file and the secret key.")
-]
+__all__ = ["CommandError", "refusals", "say"]
 
 
 class CommandError(FluxError):
@@ -40,26 +30,6 @@ def refusals() -> Iterator[None]:
         for line in error.lines if isinstance(error, CommandError) else (str(error),):
             typer.echo(f"flux: {line}", err=True)
         raise typer.Exit(1) from error
-
-
-def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run the command; say what to do, and exit with 1, if it cannot be done."""
-    with refusals():
-        asyncio.run(command())
-
-
-def read_settings(**options: Any) -> Settings:
-    """Return the settings from the options that were given and from the environment."""
-    try:
-        settings = Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"FLUX_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}"
-            for found in error.errors(include_input=False)
-        )
-        raise StartError(f"the configuration is wrong: {wrong}") from None
-    configure_logs(settings)
-    return prepare(settings)
 
 
 def say(line: str) -> None:

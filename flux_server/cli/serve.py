@@ -9,14 +9,18 @@ import typer
 
 from flux_server.accounts.invitations import invite_first_admin
 from flux_server.app import create_app, open_database
-from flux_server.cli.running import DataDir, read_settings, run, say
+from flux_server.cli.local import DataDir, read_settings, run
+from flux_server.cli.running import say
 from flux_server.cli.users import link
 from flux_server.serving import Server, bind
 from flux_server.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["commands"]
+
+commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@commands.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,

@@ -11,15 +11,21 @@ import typer
 from flux_server.accounts.invitations import Invitation, invite
 from flux_server.accounts.users import normalize_email
 from flux_server.app import open_database
-from flux_server.cli.running import DataDir, read_settings, run, say
+from flux_server.cli.local import DataDir, read_settings, run
+from flux_server.cli.running import say
 from flux_server.settings import Settings
 
-__all__ = ["link", "users"]
+__all__ = ["commands", "link"]
 
-users = typer.Typer(help="People who sign in to the dashboard.", no_args_is_help=True)
+commands = typer.Typer(help="People who sign in to the dashboard.", no_args_is_help=True)
 
 
-@users.command("invite")
+@commands.callback()
+def group() -> None:
+    """Keep `invite` the name of a command, though it is the only one."""
+
+
+@commands.command("invite")
 def invite_user(
     email: Annotated[
         str, typer.Argument(help="Whose link it is: a colleague, or somebody who lost a password.")

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.catalog.document import CatalogDocument
+from flux_server.catalog.document_changes import Difference
 from flux_server.catalog.document_checking import require_applicable
-from flux_server.catalog.document_diff import Change, differences
+from flux_server.catalog.document_diff import differences
 from flux_server.catalog.document_state import document_of, outcome, state_etag
 from flux_server.catalog.errors import CatalogMovedError
-from flux_server.catalog.publishing import Existing
 from flux_server.catalog.state import CatalogState, read_state, replace_state
+from flux_server.catalog.values import Existing
 from flux_server.environments.revisions import lock
 from flux_server.organizations.catalog_changes import apply_prices
 from flux_server.subscriptions.subscriptions import count_plan_subscribers
 
-__all__ = ["Difference", "apply_document", "compare_document", "read_live_document"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What has to change for a document to be what is live, and the tag of the catalog it was compared with."""
-
-    etag: str
-    changes: tuple[Change, ...]
+__all__ = ["apply_document", "compare_document", "read_live_document"]
 
 
 async def read_live_document(connection: AsyncConnection, environment: str) -> tuple[CatalogDocument, str]:
@@ -75,7 +67,7 @@ async def apply_document(
         )
     if not difference.changes:
         return difference
-    after = outcome(before, document, existing=existing, now=now)
+    after = await asyncio.to_thread(outcome, before, document, existing=existing, now=now)
     await replace_state(connection, environment, before, after, now)
     await apply_prices(connection, environment, now)
     return Difference(state_etag(after), difference.changes)

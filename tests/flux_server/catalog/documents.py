@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flux_middleware.snapshot import StatusPolicy
 from flux_server.catalog.document import CatalogDocument, document_json
-from flux_server.catalog.document_diff import Change
+from flux_server.catalog.document_changes import Change
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.document_state import document_of
 from flux_server.catalog.state import CatalogState

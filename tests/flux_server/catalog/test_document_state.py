@@ -16,8 +16,8 @@ from flux_server.catalog.document_diff import differences
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.document_state import document_of, outcome, state_etag
 from flux_server.catalog.errors import InvalidDocumentError
-from flux_server.catalog.publishing import Existing
 from flux_server.catalog.state import CatalogState
+from flux_server.catalog.values import Existing
 from tests.flux_server.catalog.documents import EMPTY, SHOP, carried_out, documents, edited, said
 from tests.flux_server.running import NOON
 

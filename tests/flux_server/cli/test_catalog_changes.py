@@ -9,7 +9,8 @@ from rich.console import Console
 
 from flux_middleware.snapshot import Grant
 from flux_server.catalog.document import CatalogDocument
-from flux_server.catalog.document_diff import Change, FieldChange, differences
+from flux_server.catalog.document_changes import Change, FieldChange
+from flux_server.catalog.document_diff import differences
 from flux_server.catalog.document_state import outcome
 from flux_server.cli.catalog_changes import print_changes
 from tests.flux_server.catalog.documents import EMPTY, SHOP, edited

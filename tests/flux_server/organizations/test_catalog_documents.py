@@ -8,19 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from flux_server.catalog.document import CatalogDocument, document_json
-from flux_server.catalog.document_diff import Change
+from flux_server.catalog.document_changes import Change, Difference
 from flux_server.catalog.document_state import document_of, outcome
 from flux_server.catalog.errors import CatalogMovedError, InvalidDocumentError
 from flux_server.catalog.past import read_catalog_at
-from flux_server.catalog.publishing import Existing
 from flux_server.catalog.reading import read_catalog
 from flux_server.catalog.state import read_state
+from flux_server.catalog.values import Existing
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
 from flux_server.environments.history import read_history
 from flux_server.environments.revisions import current_revision
 from flux_server.organizations.catalog_documents import (
-    Difference,
     apply_document,
     compare_document,
     read_live_document,
