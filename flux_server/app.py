@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from flux_server.api import (
     bulk,
+    catalog_document,
     entitlements,
     environments,
     features,
@@ -81,6 +82,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
         environments,
+        catalog_document,
         features,
         plans,
         policies,

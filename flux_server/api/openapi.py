@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from flux_server.api.catalog_document import catalog_document_schemas
 from flux_server.api.problems import PROBLEM_SCHEMA, problem_content
 
 __all__ = ["describe"]
@@ -22,6 +23,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name in _NEVER_ANSWERED:
             schemas.pop(name, None)
         schemas["Problem"] = PROBLEM_SCHEMA
+        schemas |= catalog_document_schemas()
         for path in document["paths"].values():
             for operation in path.values():
                 _describe_problems(operation["responses"])

@@ -14,10 +14,11 @@ from flux_server.api.fields import Text, Value
 from flux_server.api.policies import PolicyBody
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.features import MAX_FEATURES
-from flux_server.catalog.plans import MAX_PRICES, PlanDraft, archive_plan, save_plan, set_default_plan
+from flux_server.catalog.plans import PlanDraft, archive_plan, save_plan, set_default_plan
 from flux_server.catalog.policies import set_plan_policy
 from flux_server.catalog.publishing import GrantChange, publish_plan
 from flux_server.catalog.reading import Plan, PlanPrice, list_plans, read_plan
+from flux_server.catalog.values import MAX_PRICES
 from flux_server.environments.environments import read_environment
 from flux_server.organizations.catalog_changes import Publication, apply_prices, preview_publication
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from flux_middleware.snapshot import StatusPolicy
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.problems import problem_responses
-from flux_server.catalog.policies import MAX_GRACE, MAX_LEEWAY, set_policy
+from flux_server.catalog.policies import set_policy
+from flux_server.catalog.values import MAX_GRACE, MAX_LEEWAY
 from flux_server.environments.environments import read_environment
 
 __all__ = ["PolicyBody", "router"]

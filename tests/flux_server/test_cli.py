@@ -100,7 +100,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     for name in os.environ:
         if name.startswith("FLUX_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("flux_server.cli.configure_logs", lambda settings: None)
+    monkeypatch.setattr("flux_server.cli.local.configure_logs", lambda settings: None)
     return CliRunner()
 
 
