@@ -378,7 +378,15 @@ def request(url: str, times: int) -> list[int]:
         return [pid for pids in pool.map(some, range(5)) for pid in pids]
 
 
-GUNICORN = ("gunicorn", "--bind", "fd://{fd}", "--workers", "2", "tests.flux_middleware.counting_app:wsgi")
+GUNICORN = (
+    "gunicorn",
+    "--no-control-socket",
+    "--bind",
+    "fd://{fd}",
+    "--workers",
+    "2",
+    "tests.flux_middleware.counting_app:wsgi",
+)
 UVICORN = ("uvicorn", "--fd", "{fd}", "--workers", "2", "tests.flux_middleware.counting_app:asgi")
 
 
