@@ -6,112 +6,17 @@ import os
 import pty
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import httpx
 import pytest
 
-from flux_server.catalog.document import CatalogDocument
 from flux_server.cli.catalog_file import parse_catalog
 from flux_server.cli.catalog_text import document_text
 from tests.flux_server.catalog.documents import SHOP, edited, plain
+from tests.flux_server.cli.desk import COMMAND, Desk, live
 from tests.flux_server.cli.toml import HAND_WRITTEN
 from tests.flux_server.organizations.test_catalog_documents import subscribe
-from tests.flux_server.running import RunningServer
 
-COMMAND = (sys.executable, "-m", "flux_server", "plans")
 MORE = edited(SHOP, "plans", "pro", "entitlements", "seats", to=9)
-
-
-@dataclass
-class Desk:
-    """A directory with a plans.toml, from which somebody runs `flux plans` with a key of an environment."""
-
-    server: RunningServer
-    directory: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def file(self) -> Path:
-        return self.directory / "plans.toml"
-
-    def write(self, document: CatalogDocument) -> None:
-        self.file.write_text(document_text(document))
-
-    def surroundings(self, env: dict[str, str]) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("FLUX_")}
-        return own | {"COLUMNS": "200"} | self.env | env
-
-    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end, with nobody at a terminal."""
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.directory,
-            env=self.surroundings(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def type(self, *arguments: str, answers: str = "", **env: str) -> tuple[int, str]:
-        """Run the command at a terminal, type the answers, and return how it ended and what was shown."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=self.directory,
-            env=self.surroundings({"TERM": "xterm"} | env),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        os.write(ours, answers.encode())
-        shown = b"".join(_pieces(ours))
-        os.close(ours)
-        return process.wait(60), shown.decode().replace("\r\n", "\n")
-
-
-def _pieces(descriptor: int) -> Iterator[bytes]:
-    while True:
-        try:
-            piece = os.read(descriptor, 65_536)
-        except OSError:  # the other side is closed
-            return
-        if not piece:
-            return
-        yield piece
-
-
-@pytest.fixture
-def desk(server: RunningServer, tmp_path: Path) -> Desk:
-    directory = tmp_path / "desk"
-    directory.mkdir()
-    return Desk(server, directory, {"FLUX_URL": server.url, "FLUX_API_KEY": server.make_key("admin")})
-
-
-@pytest.fixture
-def shop(desk: Desk) -> Desk:
-    """A desk at an environment that sells what the shop does, with a file that says so."""
-    with desk.server.client("admin") as admin:
-        admin.put("/v1/catalog", json=plain(SHOP)).raise_for_status()
-    desk.write(SHOP)
-    return desk
-
-
-def live(desk: Desk, environment: str = "test") -> CatalogDocument:
-    with desk.server.client("read", environment) as reader:
-        return parse_catalog(document_text_of(reader), desk.file)
-
-
-def document_text_of(reader: httpx.Client) -> str:
-    from flux_server.catalog.document_reading import read_document
-
-    return document_text(read_document(reader.get("/v1/catalog").raise_for_status().json()))
 
 
 def test_what_is_pulled_is_what_is_live(shop: Desk) -> None:
