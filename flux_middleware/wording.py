@@ -9,13 +9,13 @@ from typing import Final
 from flux_middleware.catalog import FeatureValue
 from flux_middleware.reasons import Reason, ReasonKind, Verdict
 
-__all__ = ["sentence", "until_words", "value_words"]
+__all__ = ["sentence", "until_words", "value_words", "why_not"]
 
 
 def sentence(reason: Reason) -> str:
     """Say what was considered, what it gives and until when; or why it does not count."""
     if reason.verdict is not Verdict.COUNTED:
-        return f"{_what(reason)}: not counted, for {_why_not(reason)}"
+        return f"{_what(reason)}: not counted, for {why_not(reason)}"
     if reason.kind is ReasonKind.OVERRIDE:
         return f"{_what(reason)}{until_words(reason.until)}"
     return f"{_what(reason)}: {value_words(reason.value)}{until_words(reason.until)}"
@@ -31,6 +31,17 @@ def value_words(value: FeatureValue) -> str:
 def until_words(moment: float) -> str:
     """Say until when something lasts, to follow what it is; nothing if it has no end."""
     return "" if math.isinf(moment) else f", until {_date(moment)}"
+
+
+def why_not(reason: Reason) -> str:
+    """Say why it does not count."""
+    return _WHY_NOT[reason.verdict].format(
+        status=reason.status,
+        price=reason.price,
+        since="" if math.isinf(reason.until) else f" since {_date(reason.until)}",
+        until_then=until_words(reason.since).removeprefix(","),
+        begins=_date(reason.since),
+    )
 
 
 def _what(reason: Reason) -> str:
@@ -66,16 +77,6 @@ _WHY_NOT: Final = {
     Verdict.EXPIRED: "it has expired{since}",
     Verdict.UNKNOWN_EFFECT: "this version of Flux does not know that effect",
 }
-
-
-def _why_not(reason: Reason) -> str:
-    return _WHY_NOT[reason.verdict].format(
-        status=reason.status,
-        price=reason.price,
-        since="" if math.isinf(reason.until) else f" since {_date(reason.until)}",
-        until_then=until_words(reason.since).removeprefix(","),
-        begins=_date(reason.since),
-    )
 
 
 def _date(moment: float) -> str:
