@@ -72,6 +72,7 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """Return the dependency that lets only keys of this scope in, and says who is calling."""
 
     async def caller(
+        request: Request,
         database: DatabaseOf,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> Caller:
@@ -89,7 +90,10 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
                 f"or with `flux keys create --scope {scope}`",
                 scope=scope,
             )
-        return Caller(key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})")
+        request.state.caller = Caller(
+            key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})"
+        )
+        return cast("Caller", request.state.caller)
 
     return caller
 
