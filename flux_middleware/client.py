@@ -212,11 +212,9 @@ class _DefaultBilling:
             raise AttributeError(name)
         raise NotInitializedError
 
-    def bind(self, client: Flux | None) -> None:
-        """Answer as this client from now on."""
-        vars(self).clear()
-        if client is not None:
-            vars(self).update({name: getattr(client.billing, name) for name in _QUESTIONS})
+    def bind(self, client: Flux) -> None:
+        """Answer as this client from now on, and on after its shutdown: a request may not be finished yet."""
+        vars(self).update({name: getattr(client.billing, name) for name in _QUESTIONS})
 
 
 _QUESTIONS: Final = ("check", "explain", "get_limit", "get_usage", "is_entitled", "record_usage")
@@ -254,7 +252,6 @@ def shutdown(timeout: float = _EXIT_SECONDS) -> None:
     global _default
     with _default_lock:
         client, _default = _default, None
-        _default_billing.bind(None)
     if client is not None:
         client.shutdown(timeout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import weakref
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ class Transport:
     """Speaks to one server with one API key. Used by one thread, except for `interrupt` and `forget`."""
 
     def __init__(self, url: str, api_key: str) -> None:
+        _import_everything()
         self.url = url
         self._api_key = api_key
         # Replaced, never changed, so that other threads can go through them.
@@ -113,7 +115,7 @@ class Transport:
     def _client(self) -> httpx.Client:
         if self._is_interrupted:
             raise ServerUnreachableError(f"{self.url} is not asked any more; the client was shut down")
-        if self._opened is None:  # reads certificates, which nobody should wait for who only forks
+        if self._opened is None:  # not earlier, for it reads certificates: a child that only forks need not wait
             self._opened = httpx.Client(
                 base_url=self.url,
                 headers={"Authorization": f"Bearer {self._api_key}", "User-Agent": "flux-middleware"},
@@ -169,6 +171,17 @@ class Transport:
             raise ServerUnreachableError(f"{self.url} does not answer ({type(error).__name__})") from error
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachableError(f"cannot reach {self.url}: {error}") from error
+
+
+@functools.cache
+def _import_everything() -> None:
+    """Let httpx import what it would import with its first request.
+
+    The first one is made in the background, and a fork in the middle of another thread's import leaves the child with
+    an import that waits for ever.
+    """
+    httpx.Client().close()
+    "localhost".encode("idna")
 
 
 def _cut(connection: socket.socket) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Clock", "MAX_ADVANCE"]
+__all__ = ["MAX_ADVANCE", "Clock"]
 
 MAX_ADVANCE: Final = 2 * 366 * 86_400
 """The most seconds that one turn may move the clock on: each period on the way is billed."""

@@ -46,22 +46,24 @@ class TooManyAttemptsError(RequestError):
 
 
 async def count_attempt(connection: AsyncConnection, *, email: str, address: str, now: float) -> int:
-    """Count an attempt; return the seconds to wait before it may be made, or 0 if it may be made now."""
+    """Count an attempt; return the seconds to wait before it may be made, or 0 if it may be made now.
+
+    Whoever tried too often from one network address is not counted against anybody's email address any more.
+    """
     await connection.execute(delete(sign_in_attempts).where(sign_in_attempts.c.until <= int(now)))
-    waits = [
-        await _count(connection, kind, subject, now)
-        for kind, subject in sorted(_subjects(email, address).items())
-    ]
-    return max(waits)
+    for kind, subject in _subjects(email, address).items():
+        if wait := await _count(connection, kind, subject, now):
+            return wait
+    return 0
 
 
 async def forgive_attempts(connection: AsyncConnection, *, email: str, address: str) -> None:
     """Forget the attempts on an email address that succeeded in the end, and one of the network address."""
-    subjects = _subjects(email, address)
     attempts = sign_in_attempts.c.attempts
-    for kind, left in (("address", attempts - 1), ("email", 0)):
-        mine = sign_in_attempts.c.subject == subjects[kind]
-        await connection.execute(update(sign_in_attempts).where(mine).values(attempts=left))
+    left = {"address": attempts - 1, "email": 0}
+    for kind, subject in _subjects(email, address).items():
+        mine = sign_in_attempts.c.subject == subject
+        await connection.execute(update(sign_in_attempts).where(mine).values(attempts=left[kind]))
 
 
 async def _count(connection: AsyncConnection, kind: str, subject: str, now: float) -> int:
@@ -85,7 +87,7 @@ async def _count(connection: AsyncConnection, kind: str, subject: str, now: floa
 
 
 def _subjects(email: str, address: str) -> dict[str, str]:
-    return {
+    return {  # always in this order, so that no two transactions wait for each other
         "address": f"address:{_network(address)}",
         "email": f"email:{hashlib.sha256(email.encode()).hexdigest()}",
     }

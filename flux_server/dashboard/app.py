@@ -38,7 +38,7 @@ _API = re.compile(r"/(v\d+(/.*)?|healthz|metrics)\Z", re.DOTALL)  # of any versi
 
 def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[], float]) -> FastAPI:
     """Return the dashboard. `settings` must have the secret key (`settings.prepare`)."""
-    dashboard = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    dashboard = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     files = Assets()
     dashboard.state.site = Site(
         settings=settings,

@@ -89,13 +89,13 @@ class Form:
             return None
         if feature.kind == "boolean":
             if text not in _TRUTHS:
-                self.wrong(name, f"“{feature.key}” is on or off: say yes or no")
+                self.wrong(name, f"for {feature.key}, say yes or no")
             return _TRUTHS.get(text)
         if text == "unlimited":
             return "unlimited"
         number = _whole_number(text)
         if number is None:
-            self.wrong(name, f"“{feature.key}” is a limit: give a whole number, or “unlimited”")
+            self.wrong(name, f"for {feature.key}, give a whole number, or “unlimited”")
         return number
 
     def moment(self, name: str) -> int | None:

@@ -10,10 +10,11 @@ from flux_server.catalog.plans import PlanDraft
 from flux_server.catalog.reading import Plan, PlanPrice
 from flux_server.dashboard.forms import Form
 
-__all__ = ["filled_in", "read_draft"]
+__all__ = ["filled_in", "price_rows", "read_draft"]
 
 _ENFORCEMENTS = ("", "hard", "soft")
 _KINDS = ("base", "addon")
+_SPARE_ROWS = 2
 
 
 def filled_in(plan: Plan) -> Form:
@@ -41,6 +42,11 @@ def read_draft(form: Form, key: str, features: Iterable[Feature]) -> PlanDraft:
         prices=tuple(_prices(form)),
         grants=tuple(grant for feature in features for grant in _grants(form, feature)),
     )
+
+
+def price_rows(form: Form) -> list[PlanPrice]:
+    """Return the rows of prices as they were typed, and some to spare."""
+    return [*_prices(form), *([PlanPrice("")] * _SPARE_ROWS)]
 
 
 def _prices(form: Form) -> Iterable[PlanPrice]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ObjectRef", "StripeEvent", "changed_objects", "parse_event"]
+__all__ = ["FOLLOWED_TYPES", "ObjectRef", "StripeEvent", "changed_objects", "parse_event"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -118,3 +118,6 @@ _FOLLOWED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "billing.meter.deactivated": _METER,
     "billing.meter.reactivated": _METER,
 }
+
+FOLLOWED_TYPES: Final = tuple(sorted(_FOLLOWED))
+"""Types of events that an endpoint in Stripe should send."""

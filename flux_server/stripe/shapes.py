@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from flux_middleware.snapshot import PauseCollection
@@ -78,6 +79,7 @@ class StripeMeter:
 def _shape(parse: Callable[P, T]) -> Callable[P, T]:
     """Turn what a misshapen object does to `parse` into an AnswerError."""
 
+    @wraps(parse)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return parse(*args, **kwargs)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flux_middleware.client import Flux
 from flux_server.settings import Settings
+from tests.flux_middleware.clients import client
 from tests.flux_middleware.shop import Keys, Shop, WallClock, open_shop
 
 # Of the server's own tests: a migrated database.
@@ -42,6 +44,14 @@ def wall_shop(opened: tuple[Path, Keys], tmp_path: Path) -> Iterator[Shop]:
     """A running server on the wall clock, for clients in other processes."""
     with _another(opened, tmp_path, WallClock()) as shop:
         yield shop
+
+
+@pytest.fixture
+def running(shop: Shop, tmp_path: Path, clock: FakeClock) -> Iterator[Flux]:
+    """A client of that server, on that clock, which has heard from it."""
+    with client(tmp_path, shop.url, shop.key, clock) as running:
+        assert running.wait_until_ready()
+        yield running
 
 
 def _another(opened: tuple[Path, Keys], directory: Path, clock: FakeClock) -> Shop:

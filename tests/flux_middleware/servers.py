@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["Connection", "RawServer", "response", "run_raw_server"]
+__all__ = ["Connection", "RawServer", "Relay", "response", "run_raw_server", "run_relay"]
 
 
 def response(status: int, body: bytes = b"", *headers: str) -> bytes:
@@ -87,3 +87,56 @@ def run_raw_server(answer: bytes | Callable[[Connection], None]) -> Iterator[Raw
         for thread in threads:
             thread.join()
         listener.close()
+
+
+class Relay:
+    """An address that stays while the server behind it comes, goes and moves."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.target: str | None = None
+
+    def connect(self) -> socket.socket | None:
+        """Return a connection to the server behind it, if there is one."""
+        if self.target is None:
+            return None
+        host, _, port = self.target.removeprefix("http://").partition(":")
+        with suppress(OSError):
+            return socket.create_connection((host, int(port)))
+        return None
+
+
+@contextmanager
+def run_relay(target: str | None = None) -> Iterator[Relay]:
+    """Pass bytes on in both directions; where there is nobody to pass them on to, hang up."""
+    sinks: list[socket.socket] = []
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65_536):
+                sink.sendall(piece)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def answer(connection: Connection) -> None:
+        sink = relay.connect()
+        if sink is None:
+            return
+        sinks.append(sink)
+        with sink:
+            sink.sendall(connection.first)
+            back = threading.Thread(target=pump, args=(sink, connection.socket))
+            back.start()
+            pump(connection.socket, sink)
+            back.join()
+
+    with run_raw_server(answer) as server:
+        relay = Relay(server.url)
+        relay.target = target
+        try:
+            yield relay
+        finally:
+            for sink in sinks:
+                with suppress(OSError):
+                    sink.shutdown(socket.SHUT_RDWR)

@@ -479,7 +479,7 @@ def test_a_drain_of_another_process_is_never_seen_half_done(
     thread.start()
     wrong = []
     try:
-        for number in range(1, 1_500):
+        for number in range(1, 500):
             process.billing.record_usage("acme", "calls")
             process.journal.close()
             if (found := process.billing.get_usage("acme", "calls").quantity) != number:
@@ -489,7 +489,7 @@ def test_a_drain_of_another_process_is_never_seen_half_done(
         thread.join()
 
     assert wrong == []
-    assert sent > 100
+    assert sent > 20
 
 
 # Processes

@@ -211,7 +211,7 @@ def test_a_server_that_takes_the_request_and_never_answers_is_given_up() -> None
         with pytest.raises(ServerUnreachableError, match="does not answer"):
             send(server.url, timeout=0.2)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_stream_whose_heartbeats_fail_to_come_is_given_up() -> None:
@@ -224,7 +224,7 @@ def test_a_stream_whose_heartbeats_fail_to_come_is_given_up() -> None:
         with pytest.raises(ServerUnreachableError, match="does not answer"):
             follow(server.url, heartbeat=0.2)
 
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 5
 
 
 @ASK
@@ -243,7 +243,7 @@ def test_an_interrupted_request_fails_at_once(ask: Ask) -> None:
         thread.join()
         transport.close()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def ask_with(ask: Ask, transport: Transport) -> None:
@@ -283,7 +283,7 @@ def test_an_interruption_while_connecting_is_not_missed() -> None:
         with pytest.raises(ServerUnreachableError):
             transport.send_usage(BATCH)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_connection_is_used_again_and_none_is_left_open() -> None:

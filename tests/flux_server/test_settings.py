@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
-from contextlib import ExitStack
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -143,23 +142,15 @@ def test_a_data_directory_that_cannot_be_written_is_refused(
         prepare(settings)
 
 
-def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from flux_server.settings import Settings, prepare; "
-        "sys.stdin.read(); print(prepare(Settings(data_dir=Path(sys.argv[1]))).secret_key.get_secret_value())"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "data")]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-            for _ in range(2)
-        ]
-        for process in processes:  # until now each waits for its input to end
-            assert process.stdin is not None
-            process.stdin.close()
-        printed = {process.stdout.read() for process in processes if process.stdout}
+def test_servers_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
 
-    assert [process.returncode for process in processes] == [0, 0]
-    assert printed == {(tmp_path / "data" / "secret.key").read_text() + "\n"}
+    def start() -> str:
+        together.wait(10)
+        return secret(Settings(data_dir=tmp_path / "data"))
+
+    with ThreadPoolExecutor(8) as starters:
+        keys = {started.result() for started in [starters.submit(start) for _ in range(8)]}
+
+    assert keys == {(tmp_path / "data" / "secret.key").read_text()}
+    assert len(list((tmp_path / "data").iterdir())) == 1

@@ -97,27 +97,17 @@ async def show_feature(visit: EnvironmentsVisit) -> Response:
 async def define_feature(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     """Define a feature, or change it."""
     present = visit.query("key")
-    key = present or form.text("key", required=_KEY_NEEDED, most=64)
-    kind = form.choice("kind", KINDS)
-    feature = Feature(
-        key=key,
-        kind="boolean" if kind == "boolean" else "limit",
-        name=form.text("name"),
-        merge="any" if kind == "boolean" else form.choice("merge", MERGES),
-        metric=None if kind == "boolean" else form.text("metric") or None,
-        reset=form.choice("reset", RESETS) if form.typed("reset") else "billing",
-        enforcement=form.choice("enforcement", ENFORCEMENTS) if form.typed("enforcement") else "hard",
-    )
+    feature = _read_feature(form, present)
     description = form.text("description", most=2_000)
     if form.ok:
         with form.tried():
             async with visit.write() as connection:
                 if not present:
-                    _require_new(form, key, await list_features(connection, visit.key))
+                    _require_new(form, feature.key, await list_features(connection, visit.key))
                 if form.ok:
                     await save_feature(connection, visit.key, feature, visit.now, description=description)
     if form.ok:
-        return visit.goto(visit.address("features"), say=f"Feature {key} is saved.")
+        return visit.goto(visit.address("features"), say=f"Feature {feature.key} is saved.")
     return await _feature_page(visit, form)
 
 
@@ -157,6 +147,22 @@ async def define_metric(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     if form.ok:
         return visit.goto(visit.address("features"), say=f"Metric {key} is saved.")
     return _metric_page(visit, form)
+
+
+def _read_feature(form: Form, key: str) -> Feature:
+    key = key or form.text("key", required=_KEY_NEEDED, most=64)
+    name = form.text("name")
+    if form.choice("kind", KINDS) != "limit":
+        return Feature(key, "boolean", name=name, merge="any")
+    return Feature(
+        key,
+        "limit",
+        name=name,
+        merge=form.choice("merge", MERGES),
+        metric=form.text("metric") or None,
+        reset=form.choice("reset", RESETS),
+        enforcement=form.choice("enforcement", ENFORCEMENTS),
+    )
 
 
 def _require_new(form: Form, key: str, present: Iterable[Feature | Metric]) -> None:

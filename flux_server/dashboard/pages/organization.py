@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import asdict, dataclass
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +14,7 @@ from flux_middleware.snapshot import Catalog, Feature, Metric, OrganizationRecor
 from flux_server.catalog.reading import list_features, read_catalog
 from flux_server.dashboard.charts import Chart, chart
 from flux_server.dashboard.forms import Form
+from flux_server.dashboard.override_forms import EFFECTS, read_override
 from flux_server.dashboard.reasons import STATUS_WORDS, Line, lines_of
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 from flux_server.organizations.organizations import read_organization
@@ -28,12 +28,6 @@ from flux_server.usage.reading import read_buckets
 __all__ = ["router"]
 
 router = APIRouter(default_response_class=Response)
-
-EFFECTS = {
-    "set": ("Set it", "Replaces what plans give."),
-    "add": ("Add to it", "On top of what plans give; a negative number takes away."),
-    "deny": ("Deny it", "Wins over everything."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +63,20 @@ async def make_override(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     """Make an exception for the organization, in the name of whoever is signed in."""
     organization = require_organization(visit.query("id"))
     async with visit.read() as connection:
-        features = {feature.key: feature for feature in await list_features(connection, visit.key)}
-    feature = features.get(form.choice("feature", features))
-    effect = cast("Literal['set', 'add', 'deny']", form.choice("effect", EFFECTS))
-    value = form.value("value", feature) if feature else None
-    if effect != "deny" and not form.typed("value").strip():
-        form.wrong("value", "give a value: yes or no, a whole number, or “unlimited”")
-    until = form.moment("until")
-    reason = form.text("reason", required="say why, for whoever wonders later", most=2_000)
-    if form.ok and feature is not None:
+        draft = read_override(form, await list_features(connection, visit.key))
+    if form.ok:
         with form.tried():
             async with visit.write() as connection:
                 await add_override(
                     connection,
                     visit.key,
                     organization,
-                    feature=feature.key,
-                    effect=effect,
-                    value=value,
-                    until=until,
+                    **asdict(draft),
                     author=visit.user.email,
-                    reason=reason,
                     now=visit.now,
                 )
-            return visit.goto(
-                visit.address("organization", id=organization),
-                say=f"The override of {feature.key} is in force.",
-            )
+            said = f"The override of {draft.feature} is in force."
+            return visit.goto(visit.address("organization", id=organization), say=said)
     return await _page(visit, override_form=form)
 
 

@@ -8,7 +8,7 @@ from flux_server.catalog.plans import save_plan, set_default_plan
 from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import list_features, list_metrics, list_plans, read_plan
 from flux_server.dashboard.forms import Form
-from flux_server.dashboard.plan_forms import filled_in, read_draft
+from flux_server.dashboard.plan_forms import filled_in, price_rows, read_draft
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 from flux_server.organizations.catalog_changes import apply_prices
 
@@ -143,5 +143,6 @@ async def _plan_form_page(visit: EnvironmentVisit, form: Form) -> Response:
         features=features,
         form=form,
         key=visit.query("key"),
+        prices=price_rows(form),
         metrics=[("", "flat"), *((metric.key, f"per {metric.key}") for metric in metrics)],
     )

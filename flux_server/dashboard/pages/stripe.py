@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
+from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link, set_link, unlink
 from flux_server.stripe.outbox import count_outbox
@@ -87,6 +88,7 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
         "stripe.html",
         status=200 if form.ok else form.status,
         section="stripe",
+        followed=FOLLOWED_TYPES,
         form=form,
         link=link,
         waiting=waiting,

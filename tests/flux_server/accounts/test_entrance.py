@@ -109,6 +109,19 @@ async def test_one_network_cannot_try_many_emails(
         await attempt(database, passwords, PASSWORD, guest=guest)
 
 
+async def test_a_network_that_tried_too_often_cannot_lock_others_out(
+    database: Database, passwords: Passwords, ada: User
+) -> None:
+    for number in range(50):
+        await fail(database, passwords, 1, email=f"user-{number}@example.com")
+    for _ in range(20):
+        with pytest.raises(TooManyAttemptsError):
+            await attempt(database, passwords, "wrong password")
+
+    elsewhere = dataclasses.replace(GUEST, address="203.0.113.9")
+    assert await attempt(database, passwords, PASSWORD, guest=elsewhere)
+
+
 async def test_attempts_at_the_same_moment_all_count(
     database: Database, passwords: Passwords, ada: User
 ) -> None:

@@ -125,16 +125,23 @@ def portrait(client: httpx.Client, names: Names) -> dict[str, bytes]:
     return answers
 
 
+@pytest.fixture(scope="module")
+def untouched(live: httpx.Client, live_names: Names) -> dict[str, bytes]:
+    return portrait(live, live_names)
+
+
 @EVERY_ROUTE
 def test_a_key_of_test_neither_sees_nor_changes_anything_of_live(
-    shared_admin: httpx.Client, live: httpx.Client, live_names: Names, route: Route
+    shared_admin: httpx.Client,
+    live: httpx.Client,
+    live_names: Names,
+    untouched: dict[str, bytes],
+    route: Route,
 ) -> None:
-    before = portrait(live, live_names)
-
     answer = call(shared_admin, route, live_names)
 
     assert b"OF-LIVE" not in answer.content
-    assert portrait(live, live_names) == before
+    assert portrait(live, live_names) == untouched
 
 
 def test_names_of_live_are_not_found_with_a_key_of_test(server: RunningServer) -> None:

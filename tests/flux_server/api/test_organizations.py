@@ -62,25 +62,18 @@ def test_pages_lead_through_all_organizations_once(server_on_each: RunningServer
     assert found == [ids[:3], ids[3:6], ids[6:]]
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("", ["100%", "ACME", "b_b"]),
-        ("cme", ["ACME"]),
-        ("%", ["100%"]),
-        ("_", ["b_b"]),
-        ("blue", ["b_b"]),
-        ("x", []),
-    ],
-)
-def test_a_query_finds_parts_of_ids_and_names(
-    server_on_each: RunningServer, query: str, expected: list[str]
-) -> None:
+def test_a_query_finds_parts_of_ids_and_names(server_on_each: RunningServer) -> None:
     with server_on_each.client("admin") as admin:
         for path, name in (("ACME", ""), ("100%25", ""), ("b_b", "Blue Beret")):
             admin.put(f"/v1/organizations/{path}", json={"name": name}).raise_for_status()
 
-        assert names(admin.get("/v1/organizations", params={"query": query}).json()) == expected
+        found = {
+            query: names(admin.get("/v1/organizations", params={"query": query}).json())
+            for query in ("", "cme", "%", "_", "blue", "x")
+        }
+
+    everybody: list[object] = ["100%", "ACME", "b_b"]
+    assert found == {"": everybody, "cme": ["ACME"], "%": ["100%"], "_": ["b_b"], "blue": ["b_b"], "x": []}
 
 
 @pytest.mark.parametrize(

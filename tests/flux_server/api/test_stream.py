@@ -245,7 +245,7 @@ def test_changes_of_another_process_are_followed(server_on_each: RunningServer) 
             event = next(events)
 
     assert subjects([event]) == ["acme"]
-    assert time.monotonic() - committed < 3
+    assert time.monotonic() - committed < 5  # it looks each second
 
 
 def open_streams(server: RunningServer) -> float:
