@@ -26,6 +26,7 @@ from flux_server.api import (
 from flux_server.api.idempotency import IdempotentWrites
 from flux_server.api.monitoring import Monitoring
 from flux_server.api.openapi import describe
+from flux_server.api.preconditions import install_not_modified
 from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
@@ -71,6 +72,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.stripe = Connector(app.state.database, settings, clock)
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
+    install_not_modified(app)
     app.add_middleware(WithDashboard, dashboard=app.state.dashboard)
     app.add_middleware(IdempotentWrites, database=app.state.database, box=app.state.stripe.box, clock=clock)
     app.add_middleware(BodyLimit)

@@ -100,7 +100,11 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 async def _organization_id(
     organization: Annotated[
-        str, Path(description="The organization's id, percent-encoded; a slash in it as %2F.", max_length=765)
+        str,
+        Path(
+            description="The organization's id, 1 to 255 bytes of UTF-8, percent-encoded; a slash in it as %2F.",
+            json_schema_extra={"minLength": 1, "maxLength": 765},  # checked below, decoded
+        ),
     ],
 ) -> str:
     try:
