@@ -33,6 +33,6 @@ Key = Annotated[
 ]
 """The key of a feature, a metric or a plan, in the same words wherever it is wrong."""
 
-Text = Annotated[str, AfterValidator(_require_text)]
+Text = Annotated[str, AfterValidator(_require_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
 Value = StrictBool | StrictInt | Literal["unlimited"]
 Moment = Annotated[StrictInt, Field(ge=0, lt=2**53, description="Whole seconds since 1970 (UTC).")]

@@ -28,23 +28,33 @@ _TAGS: Final = re.compile(rf"\s*(?:{_TAG.pattern})(?:\s*,\s*(?:{_TAG.pattern}))*
 # A key of another environment reads other things at the same address; a cache may keep them, and asks each time.
 _CACHING: Final = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
+_SENT: Final = {
+    "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$',
+    "examples": ['"b8yPdVBHwSGy5u7P"'],
+}
+
 _IfMatch = Annotated[
     str | None,
     Header(
-        max_length=4_000,
+        alias="If-Match",
+        json_schema_extra=_SENT,
         description="Entity tags: the write is refused with 412 unless what it changes still has one of them. `*`: "
         "unless it is there.",
     ),
 ]
 _IfNoneMatch = Annotated[
     str | None,
-    Header(max_length=4_000, description="Entity tags that are here already: if one is current, 304."),
+    Header(
+        alias="If-None-Match",
+        json_schema_extra=_SENT,
+        description="Entity tags of what the caller has: if one is current, 304.",
+    ),
 ]
 _IfAbsent = Annotated[
     str | None,
     Header(
         alias="If-None-Match",
-        max_length=4_000,
+        json_schema_extra=_SENT,
         description="`*`: the write is refused with 412 if what it would make is there. Entity tags: if it has one.",
     ),
 ]
