@@ -1,10 +1,10 @@
-"""An example of what each operation takes, for its description; the tests send every one."""
+"""What operations take, for their description: meanings and examples. The tests send every body."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["BODIES", "KEYS", "PARAMETERS"]
+__all__ = ["BODIES", "KEYS", "MEANINGS", "PARAMETERS"]
 
 PARAMETERS: Final[dict[str, object]] = {
     "customer": "cus_NffrFeUfNV2Hib",
@@ -17,13 +17,22 @@ PARAMETERS: Final[dict[str, object]] = {
 }
 """A value of each parameter that is called so, wherever it is."""
 
-KEYS: Final[dict[str, str]] = {
-    "/v1/api-keys/": "3f1f0c5c6d0e4c0f9d6f2b8f5a1c7e90",
-    "/v1/features/": "calls",
-    "/v1/metrics/": "api-calls",
-    "/v1/plans/": "pro",
+MEANINGS: Final[dict[str, str]] = {
+    "accept-encoding": "`gzip` has the answer compressed.",
+    "customer": "The customer's id in Stripe.",
+    "override": "The override's id.",
+    "stripe-signature": "Stripe's signature of the body.",
+    "token": "The last part of the link's `webhook_url`.",
 }
-"""A value of `key` in addresses that begin so."""
+"""What each parameter is that is called so, where its route does not say it."""
+
+KEYS: Final[dict[str, tuple[str, str]]] = {
+    "/v1/api-keys/": ("The API key's id.", "3f1f0c5c6d0e4c0f9d6f2b8f5a1c7e90"),
+    "/v1/features/": ("The feature's key.", "calls"),
+    "/v1/metrics/": ("The metric's key.", "api-calls"),
+    "/v1/plans/": ("The plan's key.", "pro"),
+}
+"""What `key` is in addresses that begin so, and a value of it."""
 
 BODIES: Final[dict[str, Any]] = {
     "create_key": {"name": "web", "scope": "sdk"},

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from flux_server.api.examples import BODIES, KEYS, PARAMETERS
+from flux_server.api.examples import BODIES, KEYS, MEANINGS, PARAMETERS
 from flux_server.api.idempotency import takes_idempotency_key
 from flux_server.api.links import link_operations
 from flux_server.api.problems import OTHER_PROBLEMS, PROBLEM_SCHEMA, problem_content, problem_type
@@ -77,15 +77,19 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name in _NEVER_ANSWERED:
             schemas.pop(name, None)
         schemas["Problem"] = PROBLEM_SCHEMA
-        used: set[str] = set()
+        tags: set[str] = set()
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 _complete(operation, method.upper(), path, schemas)
-                used |= set(operation.get("tags", ()))
+                tags |= set(operation["tags"])
         link_operations(document["paths"])
-        document["components"]["responses"] = _problem_responses()
+        document["components"]["responses"] = {
+            name: response
+            for name, response in _problem_responses().items()
+            if name in str(document["paths"])
+        }
         document["tags"] = [
-            {"name": name, "description": description} for name, description in _TAGS.items() if name in used
+            {"name": name, "description": description} for name, description in _TAGS.items() if name in tags
         ]
         app.openapi_schema = document
     return app.openapi_schema
@@ -97,7 +101,7 @@ def _complete(operation: Schema, method: str, path: str, schemas: Schema) -> Non
     headers = set()
     for parameter in operation.get("parameters", ()):
         _simplify(parameter)
-        _exemplify(parameter, path)
+        _explain(parameter, path)
         if parameter["in"] == "header":
             headers.add(parameter["name"])
     if "summary" in operation:
@@ -121,11 +125,15 @@ def _simplify(parameter: Schema) -> None:
     parameter["schema"].pop("title", None)
 
 
-def _exemplify(parameter: Schema, path: str) -> None:
-    if parameter["name"] == "key":
-        (parameter["example"],) = (key for prefix, key in KEYS.items() if path.startswith(prefix))
-    elif parameter["name"] in PARAMETERS:
-        parameter["example"] = PARAMETERS[parameter["name"]]
+def _explain(parameter: Schema, path: str) -> None:
+    name = parameter["name"]
+    if name == "key":
+        ((meaning, parameter["example"]),) = (key for prefix, key in KEYS.items() if path.startswith(prefix))
+        parameter.setdefault("description", meaning)
+    if name in PARAMETERS:
+        parameter["example"] = PARAMETERS[name]
+    if name in MEANINGS:
+        parameter.setdefault("description", MEANINGS[name])
 
 
 def _give_example(operation: Schema) -> None:
