@@ -6,7 +6,7 @@ Tables are declared next to the concept that owns them, on the `metadata` of thi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     MetaData,
+    Select,
     String,
     Subquery,
     Table,
@@ -36,7 +37,17 @@ from sqlalchemy.types import TypeEngine
 from flux_server.bell import Bell
 from flux_server.errors import UnavailableError
 
-__all__ = ["SYSTEM", "Database", "OneTransaction", "actor_of", "announce", "insert", "metadata", "rows"]
+__all__ = [
+    "SYSTEM",
+    "Database",
+    "OneTransaction",
+    "actor_of",
+    "announce",
+    "insert",
+    "metadata",
+    "one_of",
+    "rows",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -230,6 +241,14 @@ def rows(
         values = [cast(element.op("->>")(place), kind) for place, kind in enumerate(columns.values())]
     named = [value.label(name) for name, value in zip(columns, values, strict=True)]
     return select(*named).subquery("rows")
+
+
+def one_of(connection: AsyncConnection, values: Iterable[str]) -> Select[Any]:
+    """Return the values for `in_`: one parameter and one statement, however many there are.
+
+    PostgreSQL compares each of many single parameters with every row that it looks at; this it hashes.
+    """
+    return select(rows(connection, {"value": String()}, [(value,) for value in values]).c.value)
 
 
 @asynccontextmanager

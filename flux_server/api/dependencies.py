@@ -31,13 +31,14 @@ __all__ = [
 class Caller:
     """Whoever holds the API key of this request: the key's environment and scope.
 
-    `actor` is how the history names them.
+    `actor` is how the history names them, `name` what the key is called.
     """
 
     environment: str
     scope: Scope
     key_id: str
     actor: str
+    name: str
 
 
 # An `admin` key may do everything.
@@ -97,7 +98,7 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
                 scope=scope,
             )
         request.state.caller = Caller(
-            key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})"
+            key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})", key.name
         )
         return cast("Caller", request.state.caller)
 

@@ -94,6 +94,7 @@ def upgrade() -> None:
             ["environment", "kind", "subject", "id"],
             unique=False,
         )
+        batch_op.create_index("ix_history_environment_id", ["environment", "id"], unique=False)
 
     op.create_table(
         "kept_answers",
@@ -582,6 +583,7 @@ def downgrade() -> None:
 
     op.drop_table("kept_answers")
     with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.drop_index("ix_history_environment_id")
         batch_op.drop_index("ix_history_environment_kind_subject_id")
 
     op.drop_table("history")
