@@ -12,11 +12,15 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from flux_server.api import (
+    bulk,
     catalog_document,
+    entitlements,
     environments,
     features,
+    history,
     operations,
     organizations,
+    overrides,
     plans,
     policies,
     snapshot,
@@ -83,6 +87,10 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         plans,
         policies,
         organizations,
+        entitlements,
+        overrides,
+        history,
+        bulk,
         snapshot,
         stream,
         usage,

@@ -27,7 +27,7 @@ from flux_server.catalog.reading import (
 from flux_server.catalog.tables import features, metrics, plan_prices, plan_versions, plans
 from flux_server.database import insert
 from flux_server.environments.environments import note_settings, read_environment
-from flux_server.environments.history import Kind, note_all
+from flux_server.environments.history import note_all
 from flux_server.environments.revisions import advance
 from flux_server.environments.tables import environments
 
@@ -88,16 +88,11 @@ async def replace_state(
     await _upsert(connection, plans, [_plan_row(environment, plan) for plan in changed_plans.values()])
     await _replace_prices(connection, environment, before, changed_plans)
     await _replace_versions(connection, environment, before, changed_plans)
-    await note_all(
-        connection,
-        environment,
-        [
-            *_notes("metric", {key: _noted(metric) for key, metric in changed_metrics.items()}),
-            *_notes("feature", {key: _noted(feature) for key, feature in changed_features.items()}),
-            *_notes("plan", changed_plans),
-        ],
-        now,
-    )
+    noted_metrics = {key: _noted(metric) for key, metric in changed_metrics.items()}
+    noted_features = {key: _noted(feature) for key, feature in changed_features.items()}
+    await note_all(connection, environment, "metric", noted_metrics, now)
+    await note_all(connection, environment, "feature", noted_features, now)
+    await note_all(connection, environment, "plan", changed_plans, now)
     await _replace_settings(connection, environment, before, after, now)
     if before.wire() != after.wire():
         await advance(connection, environment, kind="catalog", now=now)
@@ -130,10 +125,6 @@ def _plan_row(environment: str, plan: Plan) -> dict[str, Any]:
         "policy": None if plan.policy is None else encode(plan.policy).decode(),
         "archived_at": plan.archived_at,
     }
-
-
-def _notes(kind: Kind, states: Mapping[str, object]) -> list[tuple[Kind, str, object]]:
-    return [(kind, key, states[key]) for key in sorted(states)]
 
 
 async def _upsert(connection: AsyncConnection, table: Table, rows: Rows) -> None:
