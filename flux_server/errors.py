@@ -101,11 +101,16 @@ class ConflictError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """What the request was made for has changed meanwhile."""
+    """What the request was made for has changed meanwhile; `etag` is what it is now, if it is there."""
 
     status = 412
     code = "precondition_failed"
     title = "Precondition failed"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        etag = self.members.get("etag")
+        return {"ETag": str(etag)} if etag else {}
 
 
 class BodyTooLargeError(RequestError):

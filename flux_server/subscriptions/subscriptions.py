@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_middleware.snapshot import PauseCollection, Subscription, SubscriptionItem, plan_version_id
 from flux_server.catalog.reading import match_prices
 from flux_server.catalog.tables import plan_prices, plan_versions
-from flux_server.database import insert
+from flux_server.database import insert, one_of
 from flux_server.environments.revisions import lock
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 
@@ -112,7 +112,8 @@ async def read_subscriptions_of(
     # Sorted here: asked for an order, SQLite would go through the whole environment in that order.
     found = await connection.execute(
         select(subscriptions).where(
-            subscriptions.c.environment == environment, subscriptions.c.organization.in_(list(organizations))
+            subscriptions.c.environment == environment,
+            subscriptions.c.organization.in_(one_of(connection, organizations)),
         )
     )
     rows = sorted(found, key=_by_id)
@@ -120,7 +121,7 @@ async def read_subscriptions_of(
     matched = await connection.execute(
         select(subscription_items).where(
             subscription_items.c.environment == environment,
-            subscription_items.c.subscription.in_(list(items)),
+            subscription_items.c.subscription.in_(one_of(connection, items)),
             subscription_items.c.plan_version.is_not(None),
         )
     )
