@@ -24,6 +24,8 @@ from flux_server.dashboard.pages import (
     overview,
     people,
     plans,
+    policies,
+    publishing,
     stripe,
 )
 from flux_server.dashboard.rendering import Templates
@@ -54,7 +56,8 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
     for page in (assets, entrance, account, people):
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
-    for page in (overview, features, plans, organizations, organization, stripe, api_keys):
+    catalog = (features, plans, publishing, policies)
+    for page in (overview, *catalog, organizations, organization, stripe, api_keys):
         dashboard.include_router(page.router)
     return dashboard
 

@@ -8,7 +8,8 @@ A page that changes something asks for a form, too, and gets it only if it was m
 from __future__ import annotations
 
 import hmac
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -24,6 +25,7 @@ from flux_server.dashboard.forms import Form
 from flux_server.dashboard.rendering import address
 from flux_server.dashboard.site import Site
 from flux_server.environments.environments import Environment, list_environments
+from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError, RequestError
 
 __all__ = [
@@ -158,6 +160,13 @@ class EnvironmentVisit(UserVisit):
     def address(self, page: str, **query: str) -> str:
         """Return the address of a page of this environment."""
         return address(f"/{self.key}/{page}" if page else f"/{self.key}", **query)
+
+    @asynccontextmanager
+    async def edit(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction for the user to change the environment in, which nobody else changes meanwhile."""
+        async with self.write() as connection:
+            await lock(connection, self.key)
+            yield connection
 
     def _common(self) -> dict[str, Any]:
         return UserVisit._common(self) | {"environment": self.environment}
