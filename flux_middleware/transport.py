@@ -115,7 +115,9 @@ class Transport:
     def _client(self) -> httpx.Client:
         if self._is_interrupted:
             raise ServerUnreachableError(f"{self.url} is not asked any more; the client was shut down")
-        if self._opened is None:  # not earlier, for it reads certificates: a child that only forks need not wait
+        if (
+            self._opened is None
+        ):  # not earlier, for it reads certificates: a child that only forks need not wait
             self._opened = httpx.Client(
                 base_url=self.url,
                 headers={"Authorization": f"Bearer {self._api_key}", "User-Agent": "flux-middleware"},

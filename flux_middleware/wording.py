@@ -9,7 +9,7 @@ from typing import Final
 from flux_middleware.catalog import FeatureValue
 from flux_middleware.reasons import Reason, ReasonKind, Verdict
 
-__all__ = ["sentence", "until_words", "value_words", "why_not"]
+__all__ = ["sentence", "until_words", "value_words", "verdict_sentence", "why_not"]
 
 
 def sentence(reason: Reason) -> str:
@@ -19,6 +19,14 @@ def sentence(reason: Reason) -> str:
     if reason.kind is ReasonKind.OVERRIDE:
         return f"{_what(reason)}{until_words(reason.until)}"
     return f"{_what(reason)}: {value_words(reason.value)}{until_words(reason.until)}"
+
+
+def verdict_sentence(organization: str, feature: str, value: FeatureValue, until: float) -> str:
+    """Say whether the organization is entitled to the feature, how much it may have of it, and until when."""
+    if not value > 0:
+        return f"{organization} is not entitled to {feature}{until_words(until)}"
+    much = "" if isinstance(value, bool) else f": {value_words(value)}"
+    return f"{organization} is entitled to {feature}{much}{until_words(until)}"
 
 
 def value_words(value: FeatureValue) -> str:

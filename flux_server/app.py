@@ -12,10 +12,14 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from flux_server.api import (
+    bulk,
+    entitlements,
     environments,
     features,
+    history,
     operations,
     organizations,
+    overrides,
     plans,
     policies,
     snapshot,
@@ -81,6 +85,10 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         plans,
         policies,
         organizations,
+        entitlements,
+        overrides,
+        history,
+        bulk,
         snapshot,
         stream,
         usage,

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from flux_server.accounts.invitations import Invitation, invite, invite_first_admin
 from flux_server.accounts.users import normalize_email
 from flux_server.app import create_app, open_database
+from flux_server.cli_organizations import organizations, why
 from flux_server.environments.api_keys import create_api_key
 from flux_server.environments.environments import list_environments, renew_instance
 from flux_server.errors import RequestError, StartError
@@ -38,6 +39,8 @@ keys = typer.Typer(help="API keys of applications and scripts.", no_args_is_help
 app.add_typer(keys, name="keys")
 users = typer.Typer(help="People who sign in to the dashboard.", no_args_is_help=True)
 app.add_typer(users, name="users")
+app.add_typer(organizations, name="organizations")
+app.command()(why)
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Directory of the SQLite file and the secret key.")

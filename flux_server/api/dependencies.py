@@ -31,13 +31,14 @@ __all__ = [
 class Caller:
     """Whoever holds the API key of this request: the key's environment and scope.
 
-    `actor` is how the history names them.
+    `actor` is how the history names them, `name` what the key is called.
     """
 
     environment: str
     scope: Scope
     key_id: str
     actor: str
+    name: str
 
 
 # An `admin` key may do everything.
@@ -89,7 +90,7 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
                 f"or with `flux keys create --scope {scope}`",
                 scope=scope,
             )
-        return Caller(key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})")
+        return Caller(key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})", key.name)
 
     return caller
 

@@ -12,7 +12,7 @@ from flux_server.api.fields import Text
 from flux_server.api.problems import problem_responses
 from flux_server.errors import BodyTooLargeError
 from flux_server.stripe.connector import Connector
-from flux_server.stripe.customers import map_customer
+from flux_server.stripe.customers import map_customer, unmap_customer
 from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import Link, require_link, set_link, unlink
@@ -124,6 +124,15 @@ async def put_stripe_customer(
     """Say which organization a customer of Stripe is; what it subscribed to is provisioned at once."""
     async with database.write(caller.actor) as connection:
         await map_customer(connection, caller.environment, customer, body.organization, clock())
+
+
+@router.delete("/customers/{customer}", status_code=204, responses=problem_responses(401, 403, 404))
+async def delete_stripe_customer(
+    customer: Annotated[Text, Path(max_length=255)], database: DatabaseOf, clock: Clock, caller: Admin
+) -> None:
+    """Take back which organization a customer is; what its metadata in Stripe says counts again."""
+    async with database.write(caller.actor) as connection:
+        await unmap_customer(connection, caller.environment, customer, clock())
 
 
 @router.post("/sync", status_code=202, responses=problem_responses(401, 403, 404))

@@ -8,6 +8,7 @@ instead of deadlocking, and none of them works on what another is about to repla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ from flux_server.environments.tables import changes, revisions
 __all__ = [
     "ChangedSubject",
     "advance",
+    "advance_organizations",
     "advance_usage",
     "all_revisions",
     "catalog_revision",
@@ -76,6 +78,31 @@ async def advance(
     return revision
 
 
+async def advance_organizations(
+    connection: AsyncConnection, environment: str, organizations: Sequence[str], now: float
+) -> dict[str, int]:
+    """Note that each of the organizations changes in this transaction; return their new revisions."""
+    if not organizations:
+        return {}
+    newest = await _advance(connection, environment, "changes", len(organizations))
+    taken = dict(zip(organizations, range(newest - len(organizations) + 1, newest + 1), strict=True))
+    await connection.execute(
+        insert(changes),
+        [
+            {
+                "environment": environment,
+                "revision": revision,
+                "kind": "organization",
+                "organization": organization,
+                "at": int(now),
+            }
+            for organization, revision in taken.items()
+        ],
+    )
+    announce(connection, f"changes:{environment}")
+    return taken
+
+
 async def advance_usage(connection: AsyncConnection, environment: str) -> int:
     """Note that usage standings change in this transaction; return the new usage revision."""
     revision = await _advance(connection, environment, "usage")
@@ -83,11 +110,11 @@ async def advance_usage(connection: AsyncConnection, environment: str) -> int:
     return revision
 
 
-async def _advance(connection: AsyncConnection, environment: str, log: Log) -> int:
+async def _advance(connection: AsyncConnection, environment: str, log: Log, steps: int = 1) -> int:
     result = await connection.execute(
         update(revisions)
         .where(revisions.c.environment == environment, revisions.c.log == log)
-        .values(value=revisions.c.value + 1)
+        .values(value=revisions.c.value + steps)
         .returning(revisions.c.value)
     )
     return int(result.scalar_one())

@@ -67,4 +67,5 @@ history = Table(  # how a subject stood from `at` on, until the next row of the 
     Column("subject", String(255), nullable=False),
     Column("state", Text),  # JSON; empty: there was none from then on
     Index("ix_history_environment_kind_subject_id", "environment", "kind", "subject", "id"),
+    Index("ix_history_environment_id", "environment", "id"),
 )

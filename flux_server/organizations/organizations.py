@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, encode, require_organization
-from flux_server.database import insert
-from flux_server.environments.history import note
+from flux_server.environments.history import note_all
 from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations
@@ -19,7 +19,9 @@ __all__ = [
     "count_organizations",
     "ensure_organization",
     "list_organizations",
+    "read_names",
     "read_organization",
+    "save_organizations",
 ]
 
 
@@ -42,26 +44,51 @@ async def ensure_organization(
     """
     require_organization(organization)
     await lock(connection, environment)
-    made = await connection.execute(
-        insert(connection, organizations)
-        .values(
-            environment=environment,
-            id=organization,
-            name=name[:255],
-            created_at=int(now),
-            record=encode(OrganizationRecord(organization)),
+    name = name[:255]
+    names = await read_names(connection, environment, [organization])
+    if organization not in names:
+        await save_organizations(connection, environment, {organization: name}, {organization}, now)
+    elif name and name != names[organization]:
+        await save_organizations(connection, environment, {organization: name}, set(), now)
+    return await read_organization(connection, environment, organization)
+
+
+async def save_organizations(
+    connection: AsyncConnection, environment: str, names: Mapping[str, str], new: Collection[str], now: float
+) -> None:
+    """Name the organizations, and make those of them that are new; the caller holds the environment's lock."""
+    made = [
+        {
+            "environment": environment,
+            "id": organization,
+            "name": names[organization],
+            "created_at": int(now),
+            "record": encode(OrganizationRecord(organization)),
+        }
+        for organization in new
+    ]
+    if made:
+        await connection.execute(insert(organizations), made)
+    renamed = [
+        {"which": organization, "new_name": name}
+        for organization, name in names.items()
+        if organization not in new
+    ]
+    if renamed:
+        mine = (organizations.c.environment == environment) & (organizations.c.id == bindparam("which"))
+        await connection.execute(
+            update(organizations).where(mine).values(name=bindparam("new_name")), renamed
         )
-        .on_conflict_do_nothing()
+    states = {organization: {"name": name} for organization, name in names.items()}
+    await note_all(connection, environment, "organization", states, now)
+
+
+async def read_names(connection: AsyncConnection, environment: str, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of those of the organizations that there are."""
+    query = select(organizations.c.id, organizations.c.name).where(
+        organizations.c.environment == environment, organizations.c.id.in_(ids)
     )
-    present = await read_organization(connection, environment, organization)
-    if name and present.name != name[:255]:
-        mine = (organizations.c.environment == environment) & (organizations.c.id == organization)
-        await connection.execute(update(organizations).where(mine).values(name=name[:255]))
-        present = replace(present, name=name[:255])
-    elif not made.rowcount:
-        return present
-    await note(connection, environment, "organization", organization, {"name": present.name}, now)
-    return present
+    return {row.id: row.name for row in await connection.execute(query)}
 
 
 async def read_organization(connection: AsyncConnection, environment: str, organization: str) -> Organization:
@@ -81,15 +108,25 @@ async def read_organization(connection: AsyncConnection, environment: str, organ
 
 
 async def list_organizations(
-    connection: AsyncConnection, environment: str, *, query: str = "", after: str = "", limit: int = 50
+    connection: AsyncConnection,
+    environment: str,
+    *,
+    query: str = "",
+    also: Collection[str] = (),
+    after: str = "",
+    limit: int = 50,
 ) -> tuple[Organization, ...]:
-    """Return organizations whose id or name contains `query`, in the order of their ids, those after `after`."""
+    """Return organizations whose id or name contains `query`, in the order of their ids, those after `after`.
+
+    Those named by `also` are found by any query.
+    """
     statement = _columns.where(organizations.c.environment == environment, organizations.c.id > after)
     if query:
         statement = statement.where(
             or_(
                 organizations.c.id.icontains(query, autoescape=True),
                 organizations.c.name.icontains(query, autoescape=True),
+                organizations.c.id.in_(also),
             )
         )
     rows = await connection.execute(statement.order_by(organizations.c.id).limit(limit))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import delete, insert
+from sqlalchemy import bindparam, delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Feature, Override, WireValue
@@ -18,7 +19,17 @@ from flux_server.organizations.organizations import read_organization
 from flux_server.organizations.records import read_record, refresh_record
 from flux_server.organizations.tables import overrides
 
-__all__ = ["EFFECTS", "InvalidOverrideError", "add_override", "list_overrides", "remove_override"]
+__all__ = [
+    "EFFECTS",
+    "InvalidOverrideError",
+    "add_override",
+    "insert_overrides",
+    "list_overrides",
+    "new_override_id",
+    "override_error",
+    "remove_override",
+    "replace_overrides",
+]
 
 EFFECTS: Final = ("set", "add", "deny")
 
@@ -56,25 +67,56 @@ async def add_override(
     await lock(connection, environment)
     await read_organization(connection, environment, organization)
     override = Override(
-        uuid.uuid4().hex, feature, effect, value, until, author[:255], reason, since, enforcement
+        new_override_id(), feature, effect, value, until, author[:255], reason, since, enforcement
     )
     known = (await read_feature(connection, environment, feature)).value
-    wrong = _value_error(known, override) or _time_error(override, now)
+    wrong = override_error(known, override, now)
     if wrong:
         raise InvalidOverrideError(wrong)
-    await connection.execute(
-        insert(overrides).values(
-            **{name: given for name, given in msgspec.structs.asdict(override).items() if name in overrides.c}
-            | {
-                "environment": environment,
-                "organization": organization,
-                "value": None if value is None else msgspec.json.encode(value).decode(),
-                "created_at": int(now),
-            }
-        )
-    )
+    await insert_overrides(connection, environment, [(organization, override)], now)
     await refresh_record(connection, environment, organization, now)
     return override
+
+
+def new_override_id() -> str:
+    """Return an id that no override has."""
+    return uuid.uuid4().hex
+
+
+def override_error(feature: Feature, override: Override, now: float) -> str | None:
+    """Say what is wrong with an override of the feature that is to be made now; None if nothing is."""
+    return _value_error(feature, override) or _time_error(override, now)
+
+
+async def insert_overrides(
+    connection: AsyncConnection, environment: str, made: Sequence[tuple[str, Override]], now: float
+) -> None:
+    """Store new overrides, each with its organization; their records are the caller's to refresh."""
+    rows = [
+        _values(override) | {"environment": environment, "organization": organization, "created_at": int(now)}
+        for organization, override in made
+    ]
+    if rows:
+        await connection.execute(insert(overrides), rows)
+
+
+async def replace_overrides(
+    connection: AsyncConnection, environment: str, changed: Sequence[Override]
+) -> None:
+    """Store overrides anew under the ids that they have; their records are the caller's to refresh."""
+    rows = [
+        {f"new_{name}": value for name, value in _values(override).items()} | {"which": override.id}
+        for override in changed
+    ]
+    if rows:
+        new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _values(changed[0])}
+        same = (overrides.c.environment == environment) & (overrides.c.id == bindparam("which"))
+        await connection.execute(update(overrides).where(same).values(new), rows)
+
+
+def _values(override: Override) -> dict[str, Any]:
+    value = None if override.value is None else msgspec.json.encode(override.value).decode()
+    return msgspec.structs.asdict(override) | {"value": value}
 
 
 def _value_error(feature: Feature, override: Override) -> str | None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import msgspec
-from sqlalchemy import String, select, update
+from sqlalchemy import Row, String, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, Override, decode, encode
 from flux_server.database import rows
-from flux_server.environments.history import note
-from flux_server.environments.revisions import advance, lock
+from flux_server.environments.history import note_all
+from flux_server.environments.revisions import advance_organizations, lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.tables import organizations, overrides
-from flux_server.subscriptions.subscriptions import read_subscriptions
+from flux_server.subscriptions.subscriptions import read_subscriptions_of
 
-__all__ = ["read_record", "read_record_page", "read_records", "refresh_record"]
+__all__ = [
+    "read_overrides_of",
+    "read_record",
+    "read_record_page",
+    "read_records",
+    "refresh_record",
+    "refresh_records",
+]
 
 
 async def read_record(connection: AsyncConnection, environment: str, organization: str) -> OrganizationRecord:
@@ -31,12 +39,11 @@ async def read_records(
     """Return the records of those organizations that the server has heard of."""
     wanted = rows(connection, {"id": String()}, [(name,) for name in ids])
     same = (organizations.c.environment == environment) & (organizations.c.id == wanted.c.id)
+    # An outer join, and no condition that makes it an inner one: SQLite then begins with what is wanted.
     found = await connection.execute(
-        select(organizations.c.id, organizations.c.record)
-        .select_from(wanted.outerjoin(organizations, same))
-        .where(organizations.c.id.is_not(None))
+        select(organizations.c.id, organizations.c.record).select_from(wanted.outerjoin(organizations, same))
     )
-    return {name: decode(record, OrganizationRecord) for name, record in found}
+    return {name: decode(record, OrganizationRecord) for name, record in found if name is not None}
 
 
 async def read_record_page(
@@ -61,46 +68,74 @@ async def refresh_record(
     Returns:
         Whether it differed.
     """
+    return bool(await refresh_records(connection, environment, [organization], now))
+
+
+async def refresh_records(
+    connection: AsyncConnection, environment: str, ids: Collection[str], now: float
+) -> frozenset[str]:
+    """Rebuild the records of several organizations, as `refresh_record` does; return whose differed.
+
+    Raises:
+        NotFoundError: the server has not heard of one of them.
+    """
     await lock(connection, environment)
-    mine = (organizations.c.environment == environment) & (organizations.c.id == organization)
-    stored = (await connection.execute(select(organizations.c.record).where(mine))).scalar_one_or_none()
-    if stored is None:
-        raise NotFoundError(f"there is no organization {organization!r:.300}")
-    before = decode(stored, OrganizationRecord)
-    record = OrganizationRecord(
-        id=organization,
-        revision=before.revision,
-        subscriptions=await read_subscriptions(connection, environment, organization),
-        overrides=await _read_overrides(connection, environment, organization),
-    )
-    if record == before:
-        return False
-    revision = await advance(connection, environment, kind="organization", organization=organization, now=now)
-    record = msgspec.structs.replace(record, revision=revision)
-    await connection.execute(update(organizations).where(mine).values(record=encode(record)))
-    await note(connection, environment, "record", organization, record, now)
-    return True
+    stored = await read_records(connection, environment, ids)
+    unknown = sorted(set(ids) - stored.keys())
+    if unknown:
+        raise NotFoundError(f"there is no organization {unknown[0]!r:.300}")
+    subscriptions = await read_subscriptions_of(connection, environment, ids)
+    exceptions = await read_overrides_of(connection, environment, ids)
+    rebuilt = {
+        name: msgspec.structs.replace(
+            before, subscriptions=subscriptions.get(name, ()), overrides=exceptions.get(name, ())
+        )
+        for name, before in stored.items()
+    }
+    differing = sorted(name for name, record in rebuilt.items() if record != stored[name])
+    await _store(connection, environment, [rebuilt[name] for name in differing], now)
+    return frozenset(differing)
 
 
-async def _read_overrides(
-    connection: AsyncConnection, environment: str, organization: str
-) -> tuple[Override, ...]:
+async def read_overrides_of(
+    connection: AsyncConnection, environment: str, ids: Iterable[str]
+) -> dict[str, tuple[Override, ...]]:
+    """Return the overrides, oldest first, of those of the organizations that have any."""
     found = await connection.execute(
         select(overrides)
-        .where(overrides.c.environment == environment, overrides.c.organization == organization)
+        .where(overrides.c.environment == environment, overrides.c.organization.in_(list(ids)))
         .order_by(overrides.c.created_at, overrides.c.id)
     )
-    return tuple(
-        Override(
-            id=row.id,
-            feature=row.feature,
-            effect=row.effect,
-            value=None if row.value is None else msgspec.json.decode(row.value),
-            until=row.until,
-            author=row.author,
-            reason=row.reason,
-            since=row.since,
-            enforcement=row.enforcement,
-        )
-        for row in found
+    theirs: dict[str, list[Override]] = {}
+    for row in found:
+        theirs.setdefault(row.organization, []).append(_override(row))
+    return {organization: tuple(each) for organization, each in theirs.items()}
+
+
+async def _store(
+    connection: AsyncConnection, environment: str, records: list[OrganizationRecord], now: float
+) -> None:
+    if not records:
+        return
+    revisions = await advance_organizations(connection, environment, [record.id for record in records], now)
+    new = {record.id: msgspec.structs.replace(record, revision=revisions[record.id]) for record in records}
+    mine = (organizations.c.environment == environment) & (organizations.c.id == bindparam("which"))
+    await connection.execute(
+        update(organizations).where(mine).values(record=bindparam("new_record")),
+        [{"which": name, "new_record": encode(record)} for name, record in new.items()],
+    )
+    await note_all(connection, environment, "record", new, now)
+
+
+def _override(row: Row[Any]) -> Override:
+    return Override(
+        id=row.id,
+        feature=row.feature,
+        effect=row.effect,
+        value=None if row.value is None else msgspec.json.decode(row.value),
+        until=row.until,
+        author=row.author,
+        reason=row.reason,
+        since=row.since,
+        enforcement=row.enforcement,
     )

@@ -7,7 +7,7 @@ A subscription whose organization nobody knows yet is kept all the same, and pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_middleware.errors import InvalidOrganizationError
 from flux_middleware.snapshot import require_organization
 from flux_server.database import insert
+from flux_server.environments.history import note_all
 from flux_server.environments.revisions import lock
+from flux_server.errors import NotFoundError
 from flux_server.organizations.organizations import ensure_organization
 from flux_server.organizations.records import refresh_record
 from flux_server.stripe.dirty import mark
@@ -28,11 +30,13 @@ from flux_server.subscriptions.subscriptions import assign_subscriptions
 
 __all__ = [
     "map_customer",
+    "map_customers",
     "mark_customers",
     "named_organization",
     "read_customer_row",
     "save_checkout",
     "save_customer",
+    "unmap_customer",
 ]
 
 
@@ -40,9 +44,51 @@ async def map_customer(
     connection: AsyncConnection, environment: str, customer: str, organization: str, now: float
 ) -> None:
     """Say that the customer is this organization, whatever Stripe says; its subscriptions provision at once."""
-    require_organization(organization)
+    await ensure_organization(connection, environment, organization, now=now)
+    await map_customers(connection, environment, {customer: organization}, now)
+
+
+async def map_customers(
+    connection: AsyncConnection, environment: str, organizations: Mapping[str, str], now: float
+) -> None:
+    """Say of each customer which organization it is, as `map_customer` does; the organizations must exist."""
     await lock(connection, environment)
-    await _store(connection, environment, customer, organization=organization, source="explicit")
+    known = select(stripe_customers.c.customer, stripe_customers.c.organization).where(
+        stripe_customers.c.environment == environment, stripe_customers.c.customer.in_(list(organizations))
+    )
+    before: dict[str, str | None] = {
+        row.customer: row.organization for row in await connection.execute(known)
+    }
+    await _upsert(
+        connection,
+        [
+            {"environment": environment, "customer": customer, "deleted": False}
+            | {"organization": organization, "source": "explicit"}
+            for customer, organization in organizations.items()
+        ],
+        ("organization", "source"),
+    )
+    moved = {customer for customer, owner in organizations.items() if before.get(customer) != owner}
+    touched = {owner for customer in moved for owner in (before.get(customer), organizations[customer])}
+    await _note_customers(connection, environment, touched, now)
+    for customer in await _with_subscriptions(connection, environment, organizations):
+        await _reassign(connection, environment, customer, now)
+
+
+async def unmap_customer(connection: AsyncConnection, environment: str, customer: str, now: float) -> None:
+    """Take back whose customer it is, whoever said so; what Stripe says of it is read again.
+
+    Raises:
+        NotFoundError: it is nobody's.
+    """
+    await lock(connection, environment)
+    before = await read_customer_row(connection, environment, customer)
+    if before is None or before.organization is None:
+        raise NotFoundError(
+            f"customer {customer!r:.300} is no organization, so there is nothing to take back"
+        )
+    await _store(connection, environment, customer, now, organization=None, source="metadata")
+    await mark(connection, environment, [ObjectRef("customer", customer)], now)
     await _reassign(connection, environment, customer, now)
 
 
@@ -58,7 +104,7 @@ async def save_customer(
     # A deleted customer's metadata is gone, not what it said.
     if not customer.deleted and (named or not said_otherwise) and not _explicit(before):
         values |= {"organization": named, "source": "metadata"}
-    await _store(connection, environment, customer.id, **values)
+    await _store(connection, environment, customer.id, now, **values)
     if customer.deleted:
         await _mark_subscriptions(connection, environment, customer.id, now)
     await _reassign(connection, environment, customer.id, now)
@@ -77,6 +123,7 @@ async def save_checkout(
             connection,
             environment,
             checkout.customer,
+            now,
             organization=checkout.client_reference,
             source="checkout",
         )
@@ -121,13 +168,54 @@ def _explicit(customer: Row[Any] | None) -> bool:
     return customer is not None and customer.source == "explicit"
 
 
-async def _store(connection: AsyncConnection, environment: str, customer: str, **values: Any) -> None:
+async def _store(
+    connection: AsyncConnection, environment: str, customer: str, now: float, **values: Any
+) -> None:
+    before = await read_customer_row(connection, environment, customer)
     new = {"organization": None, "source": "metadata", "deleted": False} | values
-    await connection.execute(
-        insert(connection, stripe_customers)
-        .values(environment=environment, customer=customer, **new)
-        .on_conflict_do_update(index_elements=stripe_customers.primary_key, set_=values)
+    await _upsert(connection, [{"environment": environment, "customer": customer, **new}], values)
+    was = None if before is None else before.organization
+    if values.get("organization", was) != was:
+        await _note_customers(connection, environment, {was, values["organization"]}, now)
+
+
+async def _upsert(
+    connection: AsyncConnection, customers: Sequence[Mapping[str, Any]], changes: Iterable[str]
+) -> None:
+    if customers:
+        statement = insert(connection, stripe_customers)
+        new = {name: statement.excluded[name] for name in changes}
+        await connection.execute(
+            statement.on_conflict_do_update(index_elements=stripe_customers.primary_key, set_=new),
+            list(customers),
+        )
+
+
+async def _note_customers(
+    connection: AsyncConnection, environment: str, organizations: set[str | None], now: float
+) -> None:
+    """Note in the history which customers the organizations are from now on."""
+    columns = stripe_customers.c
+    theirs: dict[str, list[str]] = {name: [] for name in organizations if name is not None}
+    found = await connection.execute(
+        select(columns.customer, columns.organization).where(
+            columns.environment == environment, columns.organization.in_(list(theirs))
+        )
     )
+    for row in found:
+        theirs[row.organization].append(row.customer)
+    states = {name: {"stripe_customers": sorted(theirs[name])} for name in sorted(theirs)}
+    await note_all(connection, environment, "customers", states, now)
+
+
+async def _with_subscriptions(
+    connection: AsyncConnection, environment: str, customers: Iterable[str]
+) -> list[str]:
+    columns = stripe_subscriptions.c
+    query = select(columns.customer).where(
+        columns.environment == environment, columns.customer.in_(list(customers))
+    )
+    return sorted(set((await connection.execute(query)).scalars()))
 
 
 async def _mark_subscriptions(

@@ -149,11 +149,15 @@ async def _known_totals(
     )
     found = await connection.execute(
         select(columns.organization, columns.metric, columns.bucket, columns.total)
-        # An outer join: SQLite then begins with what is wanted, not with the whole environment.
+        # An outer join, and no condition that makes it an inner one: SQLite then begins with what is wanted, not
+        # with the whole environment.
         .select_from(wanted.outerjoin(usage_totals, same))
-        .where(columns.total.is_not(None))
     )
-    return {(organization, metric, bucket): total for organization, metric, bucket, total in found}
+    return {
+        (organization, metric, bucket): total
+        for organization, metric, bucket, total in found
+        if total is not None
+    }
 
 
 async def _raise_totals(

@@ -74,13 +74,14 @@ async def _stored(connection: AsyncConnection, environment: str, pairs: list[Pai
         select(
             columns.organization, columns.metric, columns.period_start, columns.period_end, columns.quantity
         )
-        # An outer join: SQLite then begins with what is wanted, not with the whole environment.
+        # An outer join, and no condition that makes it an inner one: SQLite then begins with what is wanted, not
+        # with the whole environment.
         .select_from(wanted.outerjoin(usage_standings, _same_pair(usage_standings, environment, wanted)))
-        .where(columns.quantity.is_not(None))
     )
     return {
         (organization, metric): Standing(start, end, quantity)
         for organization, metric, start, end, quantity in found
+        if quantity is not None
     }
 
 

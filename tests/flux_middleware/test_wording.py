@@ -7,8 +7,10 @@ import pytest
 from flux_middleware.entitlements import explain
 from flux_middleware.reasons import Reason, ReasonKind, Verdict
 from flux_middleware.snapshot import (
+    UNLIMITED,
     Catalog,
     Feature,
+    FeatureValue,
     Grant,
     OrganizationRecord,
     Override,
@@ -17,7 +19,7 @@ from flux_middleware.snapshot import (
     Subscription,
     SubscriptionItem,
 )
-from flux_middleware.wording import sentence, until_words, value_words
+from flux_middleware.wording import sentence, until_words, value_words, verdict_sentence
 
 DAY = 86_400
 CATALOG = Catalog(
@@ -128,3 +130,17 @@ def test_values_and_ends_are_said_as_people_say_them() -> None:
         "unlimited",
     ]
     assert until_words(float("inf")) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "until", "expected"),
+    [
+        pytest.param(True, float("inf"), "acme is entitled to it", id="yes"),
+        pytest.param(7, DAY, "acme is entitled to it: 7, until 1970-01-02 00:00:00 UTC", id="limit"),
+        pytest.param(UNLIMITED, float("inf"), "acme is entitled to it: unlimited", id="unlimited"),
+        pytest.param(0, float("inf"), "acme is not entitled to it", id="nothing"),
+        pytest.param(False, DAY, "acme is not entitled to it, until 1970-01-02 00:00:00 UTC", id="no"),
+    ],
+)
+def test_a_verdict_is_a_sentence(value: FeatureValue, until: float, expected: str) -> None:
+    assert verdict_sentence("acme", "it", value, until) == expected

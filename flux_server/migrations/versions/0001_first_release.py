@@ -94,6 +94,7 @@ def upgrade() -> None:
             ["environment", "kind", "subject", "id"],
             unique=False,
         )
+        batch_op.create_index("ix_history_environment_id", ["environment", "id"], unique=False)
 
     op.create_table(
         "features",
@@ -565,6 +566,7 @@ def downgrade() -> None:
     op.drop_table("metrics")
     op.drop_table("features")
     with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.drop_index("ix_history_environment_id")
         batch_op.drop_index("ix_history_environment_kind_subject_id")
 
     op.drop_table("history")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import httpx
@@ -24,9 +25,10 @@ class Route:
     method: str
     path: str
     scope: str
-    body: object = None
+    body: object = None  # JSON, or bytes of `media_type`
     status: int = 200
     query: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -70,6 +72,10 @@ ROUTES = (
     Route("GET", "/v1/organizations", "read"),
     Route("GET", "/v1/organizations/{organization}", "read"),
     Route("PUT", "/v1/organizations/{organization}", "admin", {"name": "new"}),
+    Route("GET", "/v1/organizations/{organization}/entitlements/{feature}", "read"),
+    Route("GET", "/v1/organizations/{organization}/history", "read"),
+    Route("GET", "/v1/organizations/{organization}/overrides", "read"),
+    Route("GET", "/v1/organizations/{organization}/stripe-customers", "read"),
     Route("GET", "/v1/organizations/{organization}/usage", "read", query={"metric": "calls"}),
     Route(
         "POST",
@@ -83,6 +89,11 @@ ROUTES = (
     Route("GET", "/v1/stripe/link", "read", status=404),
     Route("DELETE", "/v1/stripe/link", "admin", status=404),
     Route("PUT", "/v1/stripe/customers/{customer}", "admin", {"organization": "acme"}, 204),
+    Route("DELETE", "/v1/stripe/customers/{customer}", "admin", status=204),
+    Route("DELETE", "/v1/organizations/{organization}", "admin", status=204),
+    Route("GET", "/v1/history", "read"),
+    Route("POST", "/v1/import/organizations", "admin", b"id\nacme\n", media_type="text/csv"),
+    Route("GET", "/v1/export/organizations", "read", query={"format": "csv"}),
     Route("POST", "/v1/stripe/sync", "admin", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
 )
@@ -100,6 +111,7 @@ def furnish(admin: httpx.Client, name: str = "") -> Names:
     admin.put("/v1/organizations/acme", json={"name": name}).raise_for_status()
     override = {"feature": "sso", "effect": "set", "value": True, "author": name}
     made = admin.post("/v1/organizations/acme/overrides", json=override).raise_for_status()
+    admin.put("/v1/stripe/customers/cus_1", json={"organization": "acme"}).raise_for_status()
     slot = {"organization": "acme", "metric": "calls", "bucket": NOON, "total": 7}
     admin.post("/v1/usage", json={"source": "furnish", "slots": [slot]}).raise_for_status()
     key = admin.post("/v1/api-keys", json={"name": name or "key", "scope": "read"}).raise_for_status()
@@ -109,7 +121,10 @@ def furnish(admin: httpx.Client, name: str = "") -> Names:
 def call(client: httpx.Client, route: Route, names: Names) -> httpx.Response:
     """Send the route's request; of a stream, which never ends, return the first event."""
     path = route.path.format(**{name: getattr(names, name) for name in Names.__slots__})
-    with client.stream(route.method, path, json=route.body, params=route.query) as answer:
+    content = route.body if isinstance(route.body, bytes) else json.dumps(route.body).encode()
+    headers = {} if route.body is None else {"Content-Type": route.media_type}
+    sent = b"" if route.body is None else content
+    with client.stream(route.method, path, content=sent, headers=headers, params=route.query) as answer:
         if answer.headers.get("Content-Type", "").startswith("text/event-stream"):
             return httpx.Response(answer.status_code, content=next(answer.iter_bytes()))
         answer.read()

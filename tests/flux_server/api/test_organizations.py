@@ -117,3 +117,65 @@ def test_usage_can_be_read_of_whoever_used_nothing_yet(admin: httpx.Client) -> N
     answer = admin.get("/v1/organizations/new/usage", params={"metric": "calls"}).json()
 
     assert answer == {"metric": "calls", "period_start": 1_759_276_800, "quantity": 0}
+
+
+def test_an_override_says_who_why_how_and_whether_it_is_in_force(server: RunningServer) -> None:
+    with server.client("admin") as admin:
+        furnish(admin)
+        admin.put("/v1/features/calls", json={"kind": "limit", "metric": "calls"}).raise_for_status()
+        override = {"feature": "calls", "effect": "set", "value": 5, "since": NOON + 9, "until": NOON + 90}
+
+        made = admin.post(
+            "/v1/organizations/acme/overrides", json={**override, "enforcement": "soft", "reason": "pilot"}
+        ).json()
+
+        states = []
+        for server.clock.now in (NOON, NOON + 9, NOON + 90):
+            listed = admin.get("/v1/organizations/acme/overrides").json()["overrides"]
+            states += [each["state"] for each in listed if each["id"] == made["id"]]
+    assert states == ["upcoming", "in_force", "over"]
+    assert made | {"id": ""} == override | {
+        "id": "",
+        "enforcement": "soft",
+        "reason": "pilot",
+        "author": "a test's admin",
+        "state": "upcoming",
+    }
+
+
+def test_an_organization_has_several_customers_and_is_found_by_each(server_on_each: RunningServer) -> None:
+    with server_on_each.client("admin") as admin:
+        for customer in ("cus_1", "cus_2"):
+            admin.put(f"/v1/stripe/customers/{customer}", json={"organization": "acme"}).raise_for_status()
+
+        listed = admin.get("/v1/organizations/acme/stripe-customers").json()["customers"]
+        found = [
+            names(admin.get("/v1/organizations", params={"query": f"cus_{n}"}).json()) for n in (1, 2, 3)
+        ]
+
+    assert [(customer["id"], customer["source"]) for customer in listed] == [
+        ("cus_1", "explicit"),
+        ("cus_2", "explicit"),
+    ]
+    assert found == [["acme"], ["acme"], []]
+
+
+def test_a_customer_that_is_taken_back_is_nobodys(admin: httpx.Client) -> None:
+    admin.put("/v1/stripe/customers/cus_1", json={"organization": "acme"}).raise_for_status()
+
+    assert admin.delete("/v1/stripe/customers/cus_1").status_code == 204
+
+    assert admin.get("/v1/organizations/acme/stripe-customers").json()["customers"] == []
+    assert admin.delete("/v1/stripe/customers/cus_1").status_code == 404
+
+
+def test_a_deleted_organization_and_its_name_are_gone(admin: httpx.Client) -> None:
+    furnish(admin, "Secret")
+
+    assert admin.delete("/v1/organizations/acme").status_code == 204
+
+    assert admin.get("/v1/organizations/acme").status_code == 404
+    assert admin.delete("/v1/organizations/acme").status_code == 404
+    assert names(admin.get("/v1/organizations", params={"query": "cus_1"}).json()) == []
+    history = admin.get("/v1/history", params={"kind": ["organization", "record", "customers"]})
+    assert [entry["changes"] for entry in history.json()["entries"]] == [[]]

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 
 from flux_middleware.errors import InvalidOrganizationError
-from flux_server.stripe.customers import map_customer
+from flux_server.organizations.forgetting import OrganizationLiveError, forget_organization
+from flux_server.organizations.organizations import list_organizations, read_organization
+from flux_server.stripe.customers import map_customer, unmap_customer
 from flux_server.stripe.link import set_link
+from flux_server.stripe.owners import find_owners, forget_owner
 from tests.flux_server.stripe.conftest import World
 
 
@@ -97,3 +100,61 @@ async def test_a_checkout_binds_its_customer_to_the_organization_it_was_opened_f
 async def test_an_impossible_organization_is_refused(world: World) -> None:
     with pytest.raises(InvalidOrganizationError):
         await map_to(world, "")
+
+
+async def test_a_customer_that_is_mapped_makes_its_organization(world: World) -> None:
+    await map_to(world, "acme")
+
+    async with world.database.read() as connection:
+        assert (await read_organization(connection, "test", "acme")).id == "acme"
+
+
+async def test_a_customer_that_moves_takes_what_it_pays_along(world: World) -> None:
+    await subscribe(world, customer={})
+    await map_to(world, "acme")
+
+    await map_to(world, "globex")
+
+    assert not await world.is_entitled("acme")
+    assert await world.is_entitled("globex")
+
+
+async def test_a_customer_that_is_unmapped_is_whoever_its_metadata_says(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "globex"})
+    await map_to(world, "acme")
+
+    async with world.database.write() as connection:
+        await unmap_customer(connection, "test", "cus_1", world.clock())
+    assert not await world.is_entitled("acme")
+    assert not await world.is_entitled("globex")
+    await world.sync()
+
+    assert await world.is_entitled("globex")
+
+
+@pytest.mark.parametrize("name", ["cus_1", "sub_1"])
+async def test_an_organization_is_found_by_customer_and_subscription(world: World, name: str) -> None:
+    await subscribe(world, customer={}, own={"organization_id": "acme"})
+
+    async with world.database.read() as connection:
+        assert await find_owners(connection, "test", name) == {"acme"}
+        assert await find_owners(connection, "test", name + "1") == set()
+
+
+async def test_who_pays_is_not_forgotten_and_who_paid_is(world: World) -> None:
+    await subscribe(world, customer={"organization_id": "acme"}, own={"organization_id": "acme"})
+    async with world.database.write() as connection:
+        with pytest.raises(OrganizationLiveError):
+            await forget_organization(connection, "test", "acme", world.clock())
+
+    world.stripe.put_subscription(status="canceled", ended_at=int(world.clock()))
+    await world.mark(("subscription", "sub_1"))
+    await world.sync()
+    async with world.database.write() as connection:
+        await forget_organization(connection, "test", "acme", world.clock())
+        await forget_owner(connection, "test", "acme")
+    await world.sync()
+
+    async with world.database.read() as connection:
+        assert await list_organizations(connection, "test") == ()
+        assert await find_owners(connection, "test", "cus_1") == set()
