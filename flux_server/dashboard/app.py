@@ -19,8 +19,10 @@ from flux_server.dashboard.pages import (
     api_keys,
     entrance,
     features,
+    history,
     organization,
     organizations,
+    overrides,
     overview,
     people,
     plans,
@@ -57,7 +59,8 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies)
-    for page in (overview, *catalog, organizations, organization, stripe, api_keys):
+    of_organizations = (organizations, organization, overrides)
+    for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 

@@ -1,0 +1,124 @@
+"""The history in words: each change of a subject as the fields that it changed, as people read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from flux_server.dashboard.durations import duration_words
+from flux_server.dashboard.rendering import in_words, moment
+from flux_server.database import SYSTEM
+from flux_server.environments.field_changes import FieldChange, Scalar, field_changes
+from flux_server.environments.history import Entry, Kind
+
+__all__ = ["KIND_WORDS", "ChangedField", "Event", "events_of"]
+
+KIND_WORDS: Final[dict[Kind, str]] = {
+    "customers": "Customers in Stripe",
+    "feature": "Feature",
+    "metric": "Metric",
+    "organization": "Organization",
+    "plan": "Plan",
+    "record": "Entitled by",
+    "settings": "Settings",
+}
+"""What each kind of subject is called."""
+
+_MOMENTS: Final = re.compile(
+    r"(since|until|created_at|archived_at|published_at|started_at|ended_at|cancel_at|resumes_at|trial_end"
+    r"|past_due_since|period_start|period_end)\Z"
+)
+_DURATIONS: Final = frozenset({"grace", "leeway"})
+_STEP = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?")
+_NOTHING: Final = (None, "", False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedField:
+    """A field and what it was and is, in words; empty where there was or is nothing."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change: when, by whom, of what, what happened to it, and which fields that changed."""
+
+    id: int
+    at: int
+    actor: str
+    kind: Kind
+    subject: str
+    action: str
+    fields: list[ChangedField]
+
+
+def events_of(entries: Iterable[Entry]) -> list[Event]:
+    """Return the changes as they are shown."""
+    return [
+        Event(
+            entry.id,
+            entry.at,
+            "Flux itself" if entry.actor == SYSTEM else entry.actor,
+            entry.kind,
+            entry.subject,
+            _action(entry),
+            [_field(change) for change in field_changes(entry.before, entry.after) if _tells(change)],
+        )
+        for entry in entries
+    ]
+
+
+def _action(entry: Entry) -> str:
+    if entry.after is None:
+        return "removed"
+    return "made" if entry.before is None else "changed"
+
+
+def _tells(change: FieldChange) -> bool:
+    return not (
+        change.before in _NOTHING and change.after in _NOTHING and None in (change.before, change.after)
+    )
+
+
+def _field(change: FieldChange) -> ChangedField:
+    last = change.path.rpartition(".")[2]
+    return ChangedField(_words(change.path), _value(last, change.before), _value(last, change.after))
+
+
+def _value(name: str, value: Scalar) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        if _MOMENTS.match(name):
+            return moment(value)
+        if name in _DURATIONS:
+            return duration_words(int(value))
+    return in_words(value)
+
+
+def _words(path: str) -> str:
+    """Say `subscriptions[sub_1].items[si_1].quantity` as `subscription sub_1, item si_1, quantity`."""
+    steps = []
+    for name, which in _STEP.findall(path):
+        words = name.replace("_", " ")
+        steps.append(f"{_SINGULAR.get(words, words)} {which}" if which else words)
+    return ", ".join(steps)
+
+
+_SINGULAR: Final = {
+    "customers": "customer",
+    "grants": "grant of",
+    "draft": "draft of",
+    "items": "item",
+    "overrides": "override",
+    "prices": "price",
+    "subscriptions": "subscription",
+    "versions": "version",
+}
