@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from flux_middleware.snapshot import StatusPolicy
 from flux_server.dashboard.durations import duration_words
+from flux_server.dashboard.policy_forms import DEFAULTS
 from flux_server.dashboard.rendering import in_words, moment
 from flux_server.database import SYSTEM
 from flux_server.environments.field_changes import FieldChange, Scalar, field_changes
@@ -32,7 +34,14 @@ _MOMENTS: Final = re.compile(
 )
 _DURATIONS: Final = frozenset({"grace", "leeway"})
 _STEP = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?")
-_NOTHING: Final = (None, "", False)
+_POLICY: Final = StatusPolicy()
+# What the environment's policy leaves out of its JSON is not nothing.
+_LEFT_OUT: Final[dict[str, Scalar]] = {
+    "policy.grace": _POLICY.grace,
+    "policy.leeway": _POLICY.leeway,
+    "policy.pause_collection": _POLICY.pause_collection,
+    **{f"policy.statuses.{status}": effect for status, effect in DEFAULTS.items()},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,11 @@ def events_of(entries: Iterable[Entry]) -> list[Event]:
             entry.kind,
             entry.subject,
             _action(entry),
-            [_field(change) for change in field_changes(entry.before, entry.after) if _tells(change)],
+            [
+                _field(change, entry.kind)
+                for change in field_changes(entry.before, entry.after)
+                if _tells(change)
+            ],
         )
         for entry in entries
     ]
@@ -80,14 +93,16 @@ def _action(entry: Entry) -> str:
 
 
 def _tells(change: FieldChange) -> bool:
-    return not (
-        change.before in _NOTHING and change.after in _NOTHING and None in (change.before, change.after)
-    )
+    """Say whether it is more than that something empty came or went."""
+    given = [each for each in (change.before, change.after) if each is not None]
+    return len(given) == 2 or any(each != "" and each is not False for each in given)
 
 
-def _field(change: FieldChange) -> ChangedField:
+def _field(change: FieldChange, kind: Kind) -> ChangedField:
     last = change.path.rpartition(".")[2]
-    return ChangedField(_words(change.path), _value(last, change.before), _value(last, change.after))
+    left_out = _LEFT_OUT.get(change.path) if kind == "settings" else None
+    before, after = (left_out if each is None else each for each in (change.before, change.after))
+    return ChangedField(_words(change.path), _value(last, before), _value(last, after))
 
 
 def _value(name: str, value: Scalar) -> str:
