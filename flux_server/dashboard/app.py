@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from flux_server.dashboard.pages import (
     entrance,
     features,
     history,
+    imports,
     organization,
     organizations,
     overrides,
@@ -39,6 +41,8 @@ __all__ = ["WithDashboard", "create_dashboard"]
 
 _API = re.compile(r"/(v\d+(/.*)?|healthz|metrics)\Z", re.DOTALL)  # of any version: a program wants no page
 
+_EXPORTS_AT_ONCE = 2
+
 
 def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[], float]) -> FastAPI:
     """Return the dashboard. `settings` must have the secret key (`settings.prepare`)."""
@@ -53,13 +57,14 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         cookies=Cookies(settings),
         assets=files,
         templates=Templates(files),
+        exports=asyncio.Semaphore(_EXPORTS_AT_ONCE),
     )
     install_error_pages(dashboard)
     for page in (assets, entrance, account, people):
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies)
-    of_organizations = (organizations, organization, overrides)
+    of_organizations = (organizations, imports, organization, overrides)
     for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard

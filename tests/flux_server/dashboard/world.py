@@ -37,6 +37,7 @@ PAGES = (
     "/test/metric",
     "/test/metric?key=calls",
     "/test/organizations",
+    "/test/organizations/import",
     "/test/organization/new",
     "/test/organization?id=acme",
     "/test/organization?id=acme&at=2025-10-09T18:00",
