@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ KIND_WORDS: Final[dict[Kind, str]] = {
     "metric": "Metric",
     "organization": "Organization",
     "plan": "Plan",
-    "record": "Entitled by",
+    "record": "Subscriptions and overrides",
     "settings": "Settings",
 }
 """What each kind of subject is called."""
@@ -33,6 +33,7 @@ _MOMENTS: Final = re.compile(
     r"|past_due_since|period_start|period_end)\Z"
 )
 _DURATIONS: Final = frozenset({"grace", "leeway"})
+_IN_THE_PATH: Final = ("].feature", "].version")
 _STEP = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?")
 _POLICY: Final = StatusPolicy()
 # What the environment's policy leaves out of its JSON is not nothing.
@@ -76,11 +77,7 @@ def events_of(entries: Iterable[Entry]) -> list[Event]:
             entry.kind,
             entry.subject,
             _action(entry),
-            [
-                _field(change, entry.kind)
-                for change in field_changes(entry.before, entry.after)
-                if _tells(change)
-            ],
+            _fields(entry),
         )
         for entry in entries
     ]
@@ -89,20 +86,35 @@ def events_of(entries: Iterable[Entry]) -> list[Event]:
 def _action(entry: Entry) -> str:
     if entry.after is None:
         return "removed"
-    return "made" if entry.before is None else "changed"
+    # Of what an organization is entitled by there is a first state, but nobody makes it.
+    return "made" if entry.before is None and entry.kind not in ("record", "customers") else "changed"
+
+
+def _fields(entry: Entry) -> list[ChangedField]:
+    changes = [change for change in field_changes(entry.before, entry.after) if _tells(change)]
+    overridden = _overridden(entry) if entry.kind == "record" else {}
+    return [_field(change, entry.kind, overridden) for change in changes]
+
+
+def _overridden(entry: Entry) -> dict[str, str]:
+    """Return the feature of each override, by the override's id."""
+    states = [json.loads(state) for state in (entry.before, entry.after) if state]
+    return {each["id"]: each["feature"] for state in states for each in state.get("overrides", ())}
 
 
 def _tells(change: FieldChange) -> bool:
-    """Say whether it is more than that something empty came or went."""
+    """Say whether it is more than what its path says, or than that something empty came or went."""
+    if change.path == "key" or change.path.endswith(_IN_THE_PATH):
+        return False
     given = [each for each in (change.before, change.after) if each is not None]
     return len(given) == 2 or any(each != "" and each is not False for each in given)
 
 
-def _field(change: FieldChange, kind: Kind) -> ChangedField:
+def _field(change: FieldChange, kind: Kind, overridden: Mapping[str, str]) -> ChangedField:
     last = change.path.rpartition(".")[2]
     left_out = _LEFT_OUT.get(change.path) if kind == "settings" else None
     before, after = (left_out if each is None else each for each in (change.before, change.after))
-    return ChangedField(_words(change.path), _value(last, before), _value(last, after))
+    return ChangedField(_words(change.path, overridden), _value(last, before), _value(last, after))
 
 
 def _value(name: str, value: Scalar) -> str:
@@ -118,11 +130,13 @@ def _value(name: str, value: Scalar) -> str:
     return in_words(value)
 
 
-def _words(path: str) -> str:
+def _words(path: str, overridden: Mapping[str, str]) -> str:
     """Say `subscriptions[sub_1].items[si_1].quantity` as `subscription sub_1, item si_1, quantity`."""
     steps = []
     for name, which in _STEP.findall(path):
         words = name.replace("_", " ")
+        if name == "overrides" and which in overridden:
+            which = f"of {overridden[which]}"
         steps.append(f"{_SINGULAR.get(words, words)} {which}" if which else words)
     return ", ".join(steps)
 

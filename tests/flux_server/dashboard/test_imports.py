@@ -6,9 +6,9 @@ from flux_server.bulk.rows import InvalidFileError
 from flux_server.dashboard.uploads import MOST_ROWS, chunks_of, format_of, packed, unpacked
 from flux_server.environments.history import read_history
 from flux_server.organizations.organizations import list_organizations
-from flux_server.organizations.overrides import list_overrides
 from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.conftest import ADA
+from tests.flux_server.dashboard.test_organizations import by_ada
 from tests.flux_server.dashboard.world import furnish
 from tests.flux_server.running import RunningServer
 
@@ -48,8 +48,8 @@ def test_what_was_tried_is_imported_in_the_name_of_who_is_signed_in(
     assert page.said == "2 organizations are imported."
     assert "Refused 2 rows" in page.text
     assert names(server) == {"acme": "Acme GmbH", "globex": "Globex"}
-    made = server.read(lambda connection: list_overrides(connection, "test", "acme"))[-1]
-    assert (made.feature, made.author, made.reason) == ("sso", ADA, "unpaid")
+    made = by_ada(server)
+    assert (made.feature, made.effect, made.reason) == ("sso", "set", "unpaid")
     (last, *_) = server.read(
         lambda connection: read_history(connection, "test", kinds=("record",), subject="acme", limit=1)
     )

@@ -40,7 +40,7 @@ PAGES = (
     "/test/organizations/import",
     "/test/organization/new",
     "/test/organization?id=acme",
-    "/test/organization?id=acme&at=2025-10-09T18:00",
+    "/test/organization?id=acme&at=2025-10-09T12:00",
     "/test/organization/history?id=acme",
     "/test/history",
     "/test/history?kind=plan&subject=pro",
