@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import sys
-
-try:
-    from flux_server.cli import app
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] == "flux_server":
-        raise
-    _missing = error.name
-else:
-    _missing = ""
+from importlib import import_module
 
 
 def main() -> None:
-    """Run the `flux` command."""
-    if _missing:
-        sys.exit(f"flux needs the package {_missing!r}: pip install 'flux-middleware[server]'")
-    app()
+    """Run the `flux` command; say what to install if a package is missing that it needs."""
+    try:
+        import_module("flux_server.cli").app()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "flux_server":
+            raise
+        sys.exit(f"flux needs the package {error.name!r}: pip install 'flux-middleware[server]'")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from flux_server.api import (
     bulk,
+    catalog_document,
     entitlements,
     environments,
     features,
@@ -27,8 +28,10 @@ from flux_server.api import (
     stripe,
     usage,
 )
+from flux_server.api.idempotency import IdempotentWrites
 from flux_server.api.monitoring import Monitoring
 from flux_server.api.openapi import describe
+from flux_server.api.preconditions import install_not_modified
 from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
@@ -74,13 +77,16 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.stripe = Connector(app.state.database, settings, clock)
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
+    install_not_modified(app)
     app.add_middleware(WithDashboard, dashboard=app.state.dashboard)
+    app.add_middleware(IdempotentWrites, database=app.state.database, box=app.state.stripe.box, clock=clock)
     app.add_middleware(BodyLimit)
     app.add_middleware(FailedRequests)
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
         environments,
+        catalog_document,
         features,
         plans,
         policies,
@@ -118,7 +124,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await _prepare_database(database, app.state.clock)
         jobs = [
-            *environment_jobs(database),
+            *environment_jobs(database, app.state.clock),
             *organization_jobs(database, app.state.clock),
             *stripe_jobs(connector),
         ]

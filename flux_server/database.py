@@ -6,8 +6,9 @@ Tables are declared next to the concept that owns them, on the `metadata` of thi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     MetaData,
+    Select,
     String,
     Subquery,
     Table,
@@ -35,7 +37,17 @@ from sqlalchemy.types import TypeEngine
 from flux_server.bell import Bell
 from flux_server.errors import UnavailableError
 
-__all__ = ["SYSTEM", "Database", "actor_of", "announce", "insert", "metadata", "rows"]
+__all__ = [
+    "SYSTEM",
+    "Database",
+    "OneTransaction",
+    "actor_of",
+    "announce",
+    "insert",
+    "metadata",
+    "one_of",
+    "rows",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -89,6 +101,10 @@ class Database:
         Raises:
             UnavailableError: the database cannot be reached.
         """
+        together = self._together()
+        if together is not None and together.connection is not None:
+            yield together.connection  # nobody else sees yet what it has written
+            return
         async with _connected(self._reader) as connection:
             if not self.is_sqlite:
                 await connection.execution_options(
@@ -101,11 +117,37 @@ class Database:
     async def write(self, actor: str = SYSTEM) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that commits at the end of the block, then rings what it announced.
 
-        The history says that `actor` changed what it changes.
+        The history says that `actor` changed what it changes. Within `one_transaction`, join that one.
 
         Raises:
             UnavailableError: the database cannot be reached.
         """
+        together = self._together()
+        async with self._transaction(actor) if together is None else together.join(actor) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def one_transaction(
+        self, begun: Callable[[AsyncConnection], Awaitable[None]]
+    ) -> AsyncIterator[OneTransaction]:
+        """Make everything that this block writes one transaction: from the first `write` to the block's end.
+
+        `begun` is called in the transaction before anything is written. A block that raises has changed nothing.
+        """
+        together = OneTransaction(self, begun)
+        token = _together.set(together)
+        try:
+            yield together
+        except BaseException:
+            await together.undo()
+            raise
+        finally:
+            together.is_over = True
+            _together.reset(token)
+        await together.commit()
+
+    @asynccontextmanager
+    async def _transaction(self, actor: str) -> AsyncIterator[AsyncConnection]:
         async with _connected(self._writer) as connection:
             topics: set[str] = set()
             connection.sync_connection.info.update({_ANNOUNCED: topics, _ACTOR: actor})  # type: ignore[union-attr]  # it is connected
@@ -114,11 +156,56 @@ class Database:
         for topic in topics:
             self.bell.ring(topic)
 
+    def _together(self) -> OneTransaction | None:
+        together = _together.get()
+        # A task that was started in the block and outlives it writes on its own.
+        return together if together and together.database is self and not together.is_over else None
+
     async def close(self) -> None:
         """Close every connection."""
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+
+
+class OneTransaction:
+    """The one transaction of a block of `Database.one_transaction`; `connection` is None until it has begun."""
+
+    def __init__(self, database: Database, begun: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        self.database = database
+        self.connection: AsyncConnection | None = None
+        self.is_over = False
+        self._begun = begun
+        self._open = AsyncExitStack()
+
+    @asynccontextmanager
+    async def join(self, actor: str) -> AsyncIterator[AsyncConnection]:
+        """Write in the transaction as `actor`; what fails undoes what was written before it too."""
+        try:
+            if self.connection is None:
+                transaction = self.database._transaction(actor)
+                self.connection = await self._open.enter_async_context(transaction)
+                await self._begun(self.connection)
+            self.connection.sync_connection.info[_ACTOR] = actor  # type: ignore[union-attr]  # it is connected
+            yield self.connection
+        except BaseException:
+            await self.undo()
+            raise
+
+    async def undo(self) -> None:
+        """Forget what was written; a later write begins anew."""
+        if self.connection is not None:
+            self.connection.sync_connection.info[_ANNOUNCED].clear()  # type: ignore[union-attr]  # it is connected
+            self._open.push_async_callback(self.connection.rollback)
+        await self.commit()
+
+    async def commit(self) -> None:
+        """Keep what was written, then ring what it announced."""
+        self.connection = None
+        await self._open.aclose()
+
+
+_together: ContextVar[OneTransaction | None] = ContextVar("flux.together", default=None)
 
 
 def announce(connection: AsyncConnection, topic: str) -> None:
@@ -154,6 +241,14 @@ def rows(
         values = [cast(element.op("->>")(place), kind) for place, kind in enumerate(columns.values())]
     named = [value.label(name) for name, value in zip(columns, values, strict=True)]
     return select(*named).subquery("rows")
+
+
+def one_of(connection: AsyncConnection, values: Iterable[str]) -> Select[Any]:
+    """Return the values for `in_`: one parameter and one statement, however many there are.
+
+    PostgreSQL compares each of many single parameters with every row that it looks at; this it hashes.
+    """
+    return select(rows(connection, {"value": String()}, [(value,) for value in values]).c.value)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ RequestError
 ├── ScopeMissingError         403  the API key lacks the scope this call needs
 ├── NotFoundError             404  there is no such thing
 ├── ConflictError             409  it contradicts what is stored
+├── PreconditionFailedError   412  what the request was made for has changed meanwhile
 ├── BodyTooLargeError         413  the request's body is larger than the server reads
 └── UnavailableError          503  the server cannot do it now; try again later
 
@@ -24,6 +25,7 @@ __all__ = [
     "ConflictError",
     "InvalidRequestError",
     "NotFoundError",
+    "PreconditionFailedError",
     "RequestError",
     "ScopeMissingError",
     "StartError",
@@ -96,6 +98,19 @@ class ConflictError(RequestError):
     status = 409
     code = "conflict"
     title = "Conflict"
+
+
+class PreconditionFailedError(RequestError):
+    """What the request was made for has changed meanwhile; `etag` is what it is now, if it is there."""
+
+    status = 412
+    code = "precondition_failed"
+    title = "Precondition failed"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        etag = self.members.get("etag")
+        return {"ETag": str(etag)} if etag else {}
 
 
 class BodyTooLargeError(RequestError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,15 @@ _TIMEOUT = httpx.Timeout(60, connect=10)
 
 
 class RemoteError(FluxError):
-    """The server cannot be asked, or refuses; the message says what to do."""
+    """The server cannot be asked, or refuses; the message says what to do.
+
+    Of a refusal, `code` is the problem's, and `errors` what it lists as wrong.
+    """
+
+    def __init__(self, message: str, *, code: str = "", errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.errors = errors
 
 
 def organization_path(organization: str) -> str:
@@ -36,6 +44,7 @@ class Remote:
         if not key.isascii() or not key.isprintable() or not key:
             raise RemoteError("set FLUX_API_KEY to an API key; `flux keys create --scope read` makes one")
         self._url = url.rstrip("/")
+        self._environment = key.removeprefix("flux_").partition("_")[0]
         try:
             self._http = httpx.Client(
                 base_url=self._url,
@@ -45,6 +54,16 @@ class Remote:
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise RemoteError(f"FLUX_URL is no address: {error}") from error
+
+    @property
+    def url(self) -> str:
+        """Return the server's address."""
+        return self._url
+
+    @property
+    def environment(self) -> str:
+        """Return the environment that the API key belongs to."""
+        return self._environment
 
     def __enter__(self) -> Remote:
         return self
@@ -63,6 +82,15 @@ class Remote:
         request = self._http.build_request("POST", path, content=content, headers=headers, params=params)
         return self._answer(request)
 
+    def put(self, path: str, content: bytes, *, only_if: str | None = None, **params: str) -> dict[str, Any]:
+        """Put the JSON there, if what is there has the entity tag `only_if`; return what the server answers."""
+        headers = {"Content-Type": "application/json"}
+        if only_if is not None:
+            headers["If-Match"] = only_if
+        return self._answer(
+            self._http.build_request("PUT", path, content=content, headers=headers, params=params)
+        )
+
     @contextmanager
     def pieces(self, path: str, **params: str) -> Iterator[Iterator[bytes]]:
         """Return the body of what the server answers, piece by piece, for the length of the block."""
@@ -79,7 +107,7 @@ class Remote:
     def _answer(self, request: httpx.Request) -> dict[str, Any]:
         with self._translated():
             answer = self._http.send(request)
-            if answer.is_error:
+            if not answer.is_success:
                 raise _refusal(answer)
             body: dict[str, Any] = answer.json()
             return body
@@ -99,7 +127,9 @@ class Remote:
 def _refusal(answer: httpx.Response) -> RemoteError:
     try:
         problem = answer.json()
-        return RemoteError(str(problem["detail"]))
+        return RemoteError(
+            str(problem["detail"]), code=str(problem["code"]), errors=problem.get("errors", ())
+        )
     except (ValueError, KeyError, TypeError):
         return RemoteError(
             f"the server answers {answer.status_code} {answer.reason_phrase}; is FLUX_URL right?"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 from urllib.parse import unquote
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flux_middleware.snapshot import require_organization
@@ -48,7 +48,13 @@ _GRANTED_BY: dict[Scope, frozenset[Scope]] = {
     "admin": frozenset({"admin"}),
 }
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: flux_<environment>_<secret>.")
+_bearer = HTTPBearer(
+    scheme_name="ApiKey",
+    auto_error=False,
+    description="An API key, `flux_<environment>_<secret>`. It belongs to one environment and has one scope: `sdk` "
+    "(read the snapshot and the stream, send usage), `read` (read everything but secrets) or `admin` (everything). "
+    "Each operation names the scope that it needs.",
+)
 
 
 def get_database(request: Request) -> Database:
@@ -73,8 +79,9 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """Return the dependency that lets only keys of this scope in, and says who is calling."""
 
     async def caller(
+        request: Request,
         database: DatabaseOf,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        credentials: HTTPAuthorizationCredentials | None = Security(_bearer, scopes=[scope]),
     ) -> Caller:
         if credentials is None:
             raise UnauthorizedError("send an API key: `Authorization: Bearer flux_<environment>_…`")
@@ -90,14 +97,21 @@ def requires_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
                 f"or with `flux keys create --scope {scope}`",
                 scope=scope,
             )
-        return Caller(key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})", key.name)
+        request.state.caller = Caller(
+            key.environment, key.scope, key.id, f"API key {key.name} ({key.prefix})", key.name
+        )
+        return cast("Caller", request.state.caller)
 
     return caller
 
 
 async def _organization_id(
     organization: Annotated[
-        str, Path(description="The organization's id, percent-encoded; a slash in it as %2F.", max_length=765)
+        str,
+        Path(
+            description="The organization's id, 1 to 255 bytes of UTF-8, percent-encoded; a slash in it as %2F.",
+            json_schema_extra={"minLength": 1, "maxLength": 255},  # checked below, decoded
+        ),
     ],
 ) -> str:
     try:

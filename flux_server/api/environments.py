@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.fields import Text
+from flux_server.api.pages import Cursor, Limit, cut, read_numbered_cursor
 from flux_server.api.problems import problem_responses
 from flux_server.api.stream import read_hello
 from flux_server.environments.api_keys import (
@@ -62,9 +63,10 @@ class NewKeyAnswer(KeyAnswer):
 
 
 class KeysAnswer(BaseModel):
-    """The environment's API keys, newest first."""
+    """A page of API keys, newest first; `next_cursor` asks for the one after it."""
 
     api_keys: list[KeyAnswer]
+    next_cursor: str | None
 
 
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
@@ -85,14 +87,19 @@ async def read_own_environment(
     )
 
 
-@router.get("/v1/api-keys")
+@router.get("/v1/api-keys", responses=problem_responses(422))
 async def list_keys(
-    database: DatabaseOf, caller: Annotated[Caller, Depends(requires_scope("read"))]
+    database: DatabaseOf,
+    caller: Annotated[Caller, Depends(requires_scope("read"))],
+    cursor: Cursor = "",
+    limit: Limit = 50,
 ) -> KeysAnswer:
-    """List the environment's API keys, without their secrets."""
+    """List the environment's API keys, without their secrets, newest first."""
+    after = read_numbered_cursor(cursor)
     async with database.read() as connection:
-        keys = await list_api_keys(connection, caller.environment)
-    return KeysAnswer(api_keys=[KeyAnswer.model_validate(key) for key in keys])
+        found = await list_api_keys(connection, caller.environment, after=after, limit=limit + 1)
+    page, next_cursor = cut(found, limit, lambda key: f"{key.created_at} {key.id}")
+    return KeysAnswer(api_keys=[KeyAnswer.model_validate(key) for key in page], next_cursor=next_cursor)
 
 
 @router.post("/v1/api-keys", status_code=201, responses=problem_responses(422))

@@ -7,17 +7,21 @@ from typing import Annotated, Literal
 import msgspec
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Grant, PlanVersion, plan_version_id
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
-from flux_server.api.fields import Text, Value
+from flux_server.api.fields import Key, Text, Value
+from flux_server.api.pages import Cursor, Limit, cut, read_cursor
 from flux_server.api.policies import PolicyBody
+from flux_server.api.preconditions import Conditional, Edit
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.features import MAX_FEATURES
-from flux_server.catalog.plans import MAX_PRICES, PlanDraft, archive_plan, save_plan, set_default_plan
+from flux_server.catalog.plans import PlanDraft, archive_plan, save_plan, set_default_plan
 from flux_server.catalog.policies import set_plan_policy
 from flux_server.catalog.publishing import GrantChange, publish_plan
 from flux_server.catalog.reading import Plan, PlanPrice, list_plans, read_plan
+from flux_server.catalog.values import MAX_PRICES
 from flux_server.environments.environments import read_environment
 from flux_server.organizations.catalog_changes import Publication, apply_prices, preview_publication
 
@@ -88,9 +92,10 @@ class PlanAnswer(BaseModel):
 
 
 class PlansAnswer(BaseModel):
-    """Every plan, by key."""
+    """A page of plans, by key; `next_cursor` asks for the one after it."""
 
     plans: list[PlanAnswer]
+    next_cursor: str | None
 
 
 class GrantChangeAnswer(BaseModel):
@@ -130,24 +135,30 @@ class DefaultPlanBody(_Body):
     plan: Text | None
 
 
-@router.get("/v1/plans")
-async def list_all_plans(database: DatabaseOf, caller: Reader) -> PlansAnswer:
-    """List the plans, with all their versions."""
+@router.get("/v1/plans", responses=problem_responses(422))
+async def list_all_plans(
+    database: DatabaseOf, caller: Reader, cursor: Cursor = "", limit: Limit = 50
+) -> PlansAnswer:
+    """List plans in the order of their keys, with all their versions."""
+    after = read_cursor(cursor)
     async with database.read() as connection:
-        found = await list_plans(connection, caller.environment)
-    return PlansAnswer(plans=[_plan_answer(plan) for plan in found])
+        found = await list_plans(connection, caller.environment, after=after, limit=limit + 1)
+    page, next_cursor = cut(found, limit, lambda plan: plan.key)
+    return PlansAnswer(plans=[_plan_answer(plan) for plan in page], next_cursor=next_cursor)
 
 
 @router.get("/v1/plans/{key}", responses=problem_responses(404))
-async def read_one_plan(key: Text, database: DatabaseOf, caller: Reader) -> PlanAnswer:
+async def read_one_plan(
+    key: Key, database: DatabaseOf, caller: Reader, conditions: Conditional
+) -> PlanAnswer:
     """Return a plan, with all its versions."""
     async with database.read() as connection:
-        return _plan_answer(await read_plan(connection, caller.environment, key))
+        return conditions.shown(await _plan(connection, caller, key))
 
 
 @router.put("/v1/plans/{key}", responses=problem_responses(409, 422))
 async def put_plan(
-    key: Text, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Key, body: PlanBody, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> PlanAnswer:
     """Make a plan, or change it: name and prices at once, grants as the draft of the next version."""
     draft = PlanDraft(
@@ -159,13 +170,14 @@ async def put_plan(
         description=body.description,
     )
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key), makes=True)
         plan = await save_plan(connection, caller.environment, draft, clock())
         await apply_prices(connection, caller.environment, clock())
-    return _plan_answer(plan)
+        return edit.shown(_plan_answer(plan))
 
 
 @router.get("/v1/plans/{key}/preview", responses=problem_responses(404))
-async def preview(key: Text, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
+async def preview(key: Key, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
     """Return what publishing the plan's draft would change, and for how many organizations."""
     async with database.read() as connection:
         return _preview_answer(await preview_publication(connection, caller.environment, key))
@@ -173,61 +185,81 @@ async def preview(key: Text, database: DatabaseOf, caller: Reader) -> PreviewAns
 
 @router.post("/v1/plans/{key}/publish", responses=problem_responses(404, 409, 422))
 async def publish(
-    key: Text, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Key, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> PublishAnswer:
     """Publish the plan's draft as its next version."""
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key))
         version = await publish_plan(connection, caller.environment, key, existing=body.existing, now=clock())
         await apply_prices(connection, caller.environment, clock())
     return _publish_answer(version)
 
 
 @router.post("/v1/plans/{key}/archive", responses=problem_responses(404, 409))
-async def archive_one_plan(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def archive_one_plan(
+    key: Key, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
+) -> PlanAnswer:
     """Let the plan be changed and published no more; who has it, or still buys it, keeps it."""
     async with database.write(caller.actor) as connection:
-        return _plan_answer(await archive_plan(connection, caller.environment, key, clock()))
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key))
+        return edit.shown(_plan_answer(await archive_plan(connection, caller.environment, key, clock())))
 
 
 @router.post("/v1/plans/{key}/restore", responses=problem_responses(404))
-async def restore_one_plan(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> PlanAnswer:
+async def restore_one_plan(
+    key: Key, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
+) -> PlanAnswer:
     """Take back that the plan is archived."""
     async with database.write(caller.actor) as connection:
-        return _plan_answer(await archive_plan(connection, caller.environment, key, clock(), archived=False))
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key))
+        return edit.shown(
+            _plan_answer(await archive_plan(connection, caller.environment, key, clock(), archived=False))
+        )
 
 
 @router.put("/v1/plans/{key}/policy", responses=problem_responses(404, 422))
 async def put_plan_policy(
-    key: Text, body: PolicyBody, database: DatabaseOf, clock: Clock, caller: Admin
+    key: Key, body: PolicyBody, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> PolicyBody:
     """Read the statuses of this plan's subscribers in another way than the environment's."""
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key))
         await set_plan_policy(connection, caller.environment, key, body.policy(), clock())
     return body
 
 
 @router.delete("/v1/plans/{key}/policy", status_code=204, responses=problem_responses(404))
-async def delete_plan_policy(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
+async def delete_plan_policy(key: Key, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit) -> None:
     """Read the statuses of this plan's subscribers as the environment does."""
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _plan(connection, caller, key))
         await set_plan_policy(connection, caller.environment, key, None, clock())
 
 
 @router.get("/v1/default-plan")
-async def read_default_plan(database: DatabaseOf, caller: Reader) -> DefaultPlanBody:
+async def read_default_plan(database: DatabaseOf, caller: Reader, conditions: Conditional) -> DefaultPlanBody:
     """Return what organizations without a base plan have."""
     async with database.read() as connection:
-        return DefaultPlanBody(plan=(await read_environment(connection, caller.environment)).default_plan)
+        return conditions.shown(await _default_plan(connection, caller))
 
 
 @router.put("/v1/default-plan", responses=problem_responses(404, 409, 422))
 async def put_default_plan(
-    body: DefaultPlanBody, database: DatabaseOf, clock: Clock, caller: Admin
+    body: DefaultPlanBody, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> DefaultPlanBody:
     """Choose what organizations without a base plan have."""
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _default_plan(connection, caller))
         await set_default_plan(connection, caller.environment, body.plan, clock())
-    return body
+        return edit.shown(await _default_plan(connection, caller))
+
+
+async def _plan(connection: AsyncConnection, caller: Caller, key: str) -> PlanAnswer:
+    return _plan_answer(await read_plan(connection, caller.environment, key))
+
+
+async def _default_plan(connection: AsyncConnection, caller: Caller) -> DefaultPlanBody:
+    return DefaultPlanBody(plan=(await read_environment(connection, caller.environment)).default_plan)
 
 
 def _publish_answer(version: PlanVersion) -> PublishAnswer:

@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import StatusPolicy
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
+from flux_server.api.preconditions import Conditional, Edit
 from flux_server.api.problems import problem_responses
-from flux_server.catalog.policies import MAX_GRACE, MAX_LEEWAY, set_policy
+from flux_server.catalog.policies import set_policy
+from flux_server.catalog.values import MAX_GRACE, MAX_LEEWAY
 from flux_server.environments.environments import read_environment
 
 __all__ = ["PolicyBody", "router"]
@@ -48,12 +51,13 @@ class PolicyBody(BaseModel):
 
 @router.get("/v1/policy")
 async def read_policy(
-    database: DatabaseOf, caller: Annotated[Caller, Depends(requires_scope("read"))]
+    database: DatabaseOf,
+    caller: Annotated[Caller, Depends(requires_scope("read"))],
+    conditions: Conditional,
 ) -> PolicyBody:
     """Return how the environment reads the statuses of subscriptions."""
     async with database.read() as connection:
-        policy = (await read_environment(connection, caller.environment)).policy
-    return PolicyBody.model_validate(policy)
+        return conditions.shown(await _policy(connection, caller))
 
 
 @router.put("/v1/policy", responses=problem_responses(422))
@@ -62,8 +66,14 @@ async def put_policy(
     database: DatabaseOf,
     clock: Clock,
     caller: Annotated[Caller, Depends(requires_scope("admin"))],
+    edit: Edit,
 ) -> PolicyBody:
     """Read the statuses of the environment's subscriptions in this way."""
     async with database.write(caller.actor) as connection:
+        await edit.hold(connection, caller.environment, lambda: _policy(connection, caller))
         await set_policy(connection, caller.environment, body.policy(), clock())
-    return body
+        return edit.shown(await _policy(connection, caller))
+
+
+async def _policy(connection: AsyncConnection, caller: Caller) -> PolicyBody:
+    return PolicyBody.model_validate((await read_environment(connection, caller.environment)).policy)

@@ -24,6 +24,7 @@ __all__ = [
     "problem_content",
     "problem_response",
     "problem_responses",
+    "problem_type",
 ]
 
 _MEDIA_TYPE = "application/problem+json"
@@ -33,14 +34,23 @@ _log = structlog.get_logger("flux.api")
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
-    "description": "A refusal (RFC 9457). `code` is stable, `detail` says what to do.",
+    "description": "A refusal (RFC 9457). `code` is stable, `detail` says what to do; some have members of their own.",
     "type": "object",
     "properties": {
-        "type": {"type": "string", "examples": ["urn:flux:problem:scope-missing"]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string", "examples": ["scope_missing"]},
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "`urn:flux:problem:` and the code.",
+            "examples": ["urn:flux:problem:scope-missing"],
+        },
+        "title": {"type": "string", "description": "What kind of refusal it is, for people."},
+        "status": {"type": "integer", "description": "The response's status."},
+        "detail": {"type": "string", "description": "What is wrong here, and what to do."},
+        "code": {
+            "type": "string",
+            "description": "What kind of refusal it is, for programs.",
+            "examples": ["scope_missing"],
+        },
     },
     "required": ["type", "title", "status", "detail", "code"],
     "additionalProperties": True,
@@ -79,6 +89,11 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def problem_content() -> dict[str, Any]:
     """Describe, for OpenAPI, the body of a problem."""
     return {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def problem_type(code: str) -> str:
+    """Return the URI that identifies the problems of this code."""
+    return f"urn:flux:problem:{code.replace('_', '-')}"
 
 
 def problem_response(error: RequestError) -> Response:
@@ -183,7 +198,7 @@ def _problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     body = {
-        "type": f"urn:flux:problem:{code.replace('_', '-')}",
+        "type": problem_type(code),
         "title": title,
         "status": status,
         "detail": detail,

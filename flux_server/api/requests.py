@@ -7,10 +7,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flux_server.api.monitoring import Monitoring
 
-__all__ = ["MAX_BODY", "BodyLimit", "CountedRequests", "EncodedOrganizations"]
+__all__ = ["MAX_BODY", "MAX_DOCUMENT", "BodyLimit", "CountedRequests", "EncodedOrganizations"]
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes that a request's body may have."""
+
+MAX_DOCUMENT = 64 * 1024 * 1024
+"""Bytes of a whole catalog: 10,000 features, and 1,000 plans that grant a thousand of them each."""
+
+# Routes that read so much themselves, once they know who is calling.
+_MOST_BY_PATH = {"/v1/catalog": MAX_DOCUMENT, "/v1/catalog/diff": MAX_DOCUMENT}
 
 _METHODS = frozenset(
     {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
@@ -43,6 +49,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most = _MOST_BY_PATH.get(scope["path"], MAX_BODY)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         received = 0
 
@@ -50,9 +57,9 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY or (announced.isdigit() and int(announced) > MAX_BODY):
+            if received > most or (announced.isdigit() and int(announced) > most):
                 raise HTTPException(
-                    413, f"a body has at most {MAX_BODY} bytes; send less at once", {"Connection": "close"}
+                    413, f"a body has at most {most} bytes; send less at once", {"Connection": "close"}
                 )
             return message
 

@@ -11,7 +11,7 @@ from flux_middleware.snapshot import UsageBatch, decode, encode
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.operations import MonitoringOf
 from flux_server.api.problems import problem_responses
-from flux_server.usage.ingest import ingest
+from flux_server.usage.ingest import MAX_SLOTS, ingest
 
 __all__ = ["router"]
 
@@ -20,17 +20,25 @@ router = APIRouter(tags=["sdk"])
 _JSON = "application/json"
 _SLOT = {
     "type": "object",
+    "description": "A slot that cannot be kept is named in the answer, and leaves the others alone.",
     "properties": {
         "organization": {"type": "string"},
         "metric": {"type": "string"},
         "bucket": {"type": "integer", "description": "The bucket's first second since 1970."},
-        "total": {"type": "integer", "minimum": 0},
+        "total": {
+            "type": "integer",
+            "description": "What the source has counted in the bucket so far; not negative.",
+        },
     },
     "required": ["organization", "metric", "bucket", "total"],
 }
 _BATCH = {
     "type": "object",
-    "properties": {"source": {"type": "string"}, "slots": {"type": "array", "items": _SLOT}},
+    "description": "The totals of one source: a journal of a process.",
+    "properties": {
+        "source": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"},
+        "slots": {"type": "array", "items": _SLOT, "maxItems": MAX_SLOTS},
+    },
     "required": ["source", "slots"],
 }
 

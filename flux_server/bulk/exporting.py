@@ -14,6 +14,7 @@ from flux_server.bulk.csv_files import header, write_csv
 from flux_server.bulk.files import Format
 from flux_server.bulk.ndjson import write_ndjson
 from flux_server.bulk.rows import Row
+from flux_server.database import one_of
 from flux_server.organizations.tables import organizations, overrides
 from flux_server.stripe.tables import stripe_customers
 
@@ -78,7 +79,7 @@ async def _customers(
     found = await connection.execute(
         select(columns.organization, columns.customer).where(
             columns.environment == environment,
-            columns.organization.in_(list(ids)),
+            columns.organization.in_(one_of(connection, ids)),
             columns.deleted.is_(False),
         )
     )

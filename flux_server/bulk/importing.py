@@ -13,6 +13,7 @@ from flux_server.bulk.files import Format, read_rows
 from flux_server.bulk.judging import Change, Stored, judge
 from flux_server.bulk.rows import MAX_ROWS, Duplicates, InvalidFileError, Refusal, Row
 from flux_server.catalog.reading import find_features
+from flux_server.database import one_of
 from flux_server.environments.revisions import lock
 from flux_server.organizations.organizations import read_names, save_organizations
 from flux_server.organizations.overrides import insert_overrides, new_override_id, replace_overrides
@@ -98,7 +99,7 @@ async def _read_stored(connection: AsyncConnection, environment: str, rows: Iter
     columns = stripe_customers.c
     owners = await connection.execute(
         select(columns.customer, columns.organization).where(
-            columns.environment == environment, columns.customer.in_(customers)
+            columns.environment == environment, columns.customer.in_(one_of(connection, customers))
         )
     )
     return Stored(

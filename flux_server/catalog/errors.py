@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 from flux_middleware.errors import InvalidRecordError
 from flux_middleware.snapshot import require_key
-from flux_server.errors import ConflictError, InvalidRequestError
+from flux_server.errors import ConflictError, InvalidRequestError, PreconditionFailedError
 
 __all__ = [
     "ArchivedError",
     "CatalogFullError",
+    "CatalogMovedError",
     "InvalidCatalogError",
+    "InvalidDocumentError",
     "InvalidPolicyError",
     "MalformedPlanError",
     "NothingToPublishError",
     "PriceTakenError",
+    "Wrong",
     "key_error",
+    "nearest",
+    "place",
     "require_room",
 ]
+
+_SHOWN_ERRORS = 20
+_MOST_ERRORS = 1_000
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One thing that is wrong with a document, and the keys and positions that lead to it."""
+
+    at: tuple[str | int, ...]
+    detail: str
 
 
 class InvalidCatalogError(InvalidRequestError):
@@ -40,6 +63,21 @@ class InvalidPolicyError(InvalidRequestError):
     title = "Invalid policy"
 
 
+class InvalidDocumentError(InvalidRequestError):
+    """A catalog document cannot be applied; `errors` lists everything that is wrong with it, by place."""
+
+    code = "invalid_catalog_document"
+    title = "Invalid catalog document"
+
+    def __init__(self, wrong: Sequence[Wrong]) -> None:
+        shown = [f"{place(one.at)}: {one.detail}" for one in wrong[:_SHOWN_ERRORS]]
+        if len(wrong) > _SHOWN_ERRORS:
+            shown.append(f"and {len(wrong) - _SHOWN_ERRORS:,} more")
+        errors = [{"at": [str(step) for step in one.at], "detail": one.detail} for one in wrong]
+        super().__init__("; ".join(shown), errors=errors[:_MOST_ERRORS])
+        self.wrong = tuple(wrong)
+
+
 class PriceTakenError(ConflictError):
     """A price belongs to one plan only."""
 
@@ -59,6 +97,13 @@ class ArchivedError(ConflictError):
 
     code = "archived"
     title = "Archived"
+
+
+class CatalogMovedError(PreconditionFailedError):
+    """The catalog is not the one that the request was made for."""
+
+    code = "catalog_moved"
+    title = "Catalog moved"
 
 
 class CatalogFullError(ConflictError):
@@ -87,3 +132,15 @@ def require_room(what: str, present: int, most: int) -> None:
         raise CatalogFullError(
             f"an environment has at most {most:,} {what}, archived ones included; there is no room for another"
         )
+
+
+def place(at: Sequence[str | int]) -> str:
+    """Return where something is in a document, as TOML writes it: `plans.pro.entitlements."api.calls"`."""
+    steps = (str(step) if _BARE_KEY.match(str(step)) else json.dumps(step) for step in at)
+    return ".".join(steps) or "the document"
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """Return "; did you mean …?" if one of the known names is like this one, an empty text otherwise."""
+    found = difflib.get_close_matches(str(name), [str(one) for one in known], n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -23,7 +23,7 @@ from flux_server.catalog.reading import (
     read_metric,
 )
 from flux_server.catalog.tables import features, metrics
-from flux_server.catalog.values import AGGREGATIONS, ENFORCEMENTS, KINDS, LIMIT_MERGES, RESETS
+from flux_server.catalog.values import AGGREGATIONS, feature_contradiction
 from flux_server.database import insert
 from flux_server.environments.history import note
 from flux_server.environments.revisions import advance, lock
@@ -113,19 +113,8 @@ async def archive_metric(
 
 
 async def _feature_error(connection: AsyncConnection, environment: str, feature: Feature) -> str | None:
-    if feature.kind not in KINDS:
-        return f"a feature's kind is 'boolean' or 'limit', not {feature.kind!r:.50}"
-    if feature.kind == "boolean":
-        if feature.metric is not None:
-            return f"{feature.key!r} is boolean; only a limit can be used up by a metric"
-        return None
-    for word, value, known in (
-        ("merge", feature.merge, LIMIT_MERGES),
-        ("reset", feature.reset, RESETS),
-        ("enforcement", feature.enforcement, ENFORCEMENTS),
-    ):
-        if value not in known:
-            return f"{feature.key!r} is a limit; its {word} is one of {', '.join(known)}, not {value!r:.50}"
+    if wrong := feature_contradiction(feature):
+        return wrong
     if feature.metric is not None and await find_metric(connection, environment, feature.metric) is None:
         return f"there is no metric {feature.metric!r:.100}; define it first, or leave `metric` out"
     return None

@@ -32,7 +32,7 @@ from flux_server.catalog.reading import (
     read_plan,
 )
 from flux_server.catalog.tables import plan_prices, plan_versions, plans
-from flux_server.catalog.values import ENFORCEMENTS, PLAN_KINDS, misfit
+from flux_server.catalog.values import MAX_PRICES, PLAN_KINDS, grant_misfit
 from flux_server.database import insert
 from flux_server.environments.environments import note_settings, read_environment
 from flux_server.environments.history import note
@@ -42,7 +42,6 @@ from flux_server.errors import ConflictError, InvalidRequestError
 
 __all__ = [
     "MAX_PLANS",
-    "MAX_PRICES",
     "PlanDraft",
     "archive_plan",
     "next_version",
@@ -53,8 +52,6 @@ __all__ = [
 ]
 
 MAX_PLANS = 1_000
-MAX_PRICES = 100
-"""Prices that one plan may be sold by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +195,9 @@ async def _grant_errors(
 def _grant_error(described: Described[Feature] | None, grant: Grant) -> str | None:
     if described is None:
         return f"there is no feature {grant.feature!r:.100}; define it first"
-    feature = described.value
     if described.archived_at is not None:
         return f"feature {grant.feature!r} is archived; restore it, or leave it out"
-    if grant.per_unit and feature.kind == "boolean":
-        return f"{grant.feature!r} is boolean, so it cannot be granted per unit"
-    if grant.enforcement and feature.metric is None:
-        return f"{grant.feature!r} is not used up by a metric, so there is nothing to enforce"
-    if grant.enforcement and grant.enforcement not in ENFORCEMENTS:
-        return f"{grant.feature!r}: an enforcement is 'hard' or 'soft', not {grant.enforcement!r:.50}"
-    return misfit(feature, grant.value)
+    return grant_misfit(described.value, grant)
 
 
 async def _price_errors(

@@ -12,17 +12,15 @@ from flux_server.catalog.errors import InvalidPolicyError
 from flux_server.catalog.plans import note_plan
 from flux_server.catalog.reading import read_plan
 from flux_server.catalog.tables import plans
+from flux_server.catalog.values import MAX_GRACE, MAX_LEEWAY
 from flux_server.environments.environments import note_settings, read_environment
 from flux_server.environments.revisions import advance, lock
 from flux_server.environments.tables import environments
 
-__all__ = ["CHANGEABLE_STATUSES", "MAX_GRACE", "MAX_LEEWAY", "set_plan_policy", "set_policy"]
+__all__ = ["CHANGEABLE_STATUSES", "set_plan_policy", "set_policy"]
 
 CHANGEABLE_STATUSES: Final = ("trialing", "past_due", "unpaid", "incomplete", "paused")
 """Statuses that an environment may read as it likes; the others leave no doubt."""
-
-MAX_LEEWAY: Final = 90 * 86_400
-MAX_GRACE: Final = 366 * 86_400
 
 _EFFECTS = ("grant", "grace", "revoke")
 _PAUSES = ("grant", "until_period_end")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,10 +15,7 @@ from flux_server.catalog.tables import plan_versions
 from flux_server.environments.revisions import advance, lock
 from flux_server.errors import InvalidRequestError
 
-__all__ = ["Existing", "GrantChange", "draft_changes", "publish_plan"]
-
-Existing = Literal["stay", "migrate"]
-"""What becomes of those who have an earlier version."""
+__all__ = ["GrantChange", "draft_changes", "publish_plan"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import (
@@ -156,9 +156,12 @@ async def list_features(connection: AsyncConnection, environment: str) -> tuple[
     return tuple(feature.value for feature in await describe_features(connection, environment))
 
 
-async def describe_features(connection: AsyncConnection, environment: str) -> tuple[Described[Feature], ...]:
-    """Return the environment's features with their descriptions, in the order of their keys."""
-    query = select(features).where(features.c.environment == environment).order_by(features.c.key)
+async def describe_features(
+    connection: AsyncConnection, environment: str, *, after: str = "", limit: int | None = None
+) -> tuple[Described[Feature], ...]:
+    """Return features with their descriptions, in the order of their keys: all, or `limit` of those after `after`."""
+    mine = (features.c.environment == environment) & (features.c.key > after)
+    query = select(features).where(mine).order_by(features.c.key).limit(limit)
     return tuple(_feature(row) for row in await connection.execute(query))
 
 
@@ -192,9 +195,12 @@ async def list_metrics(connection: AsyncConnection, environment: str) -> tuple[M
     return tuple(metric.value for metric in await describe_metrics(connection, environment))
 
 
-async def describe_metrics(connection: AsyncConnection, environment: str) -> tuple[Described[Metric], ...]:
-    """Return the environment's metrics with their descriptions, in the order of their keys."""
-    query = select(metrics).where(metrics.c.environment == environment).order_by(metrics.c.key)
+async def describe_metrics(
+    connection: AsyncConnection, environment: str, *, after: str = "", limit: int | None = None
+) -> tuple[Described[Metric], ...]:
+    """Return metrics with their descriptions, in the order of their keys: all, or `limit` of those after `after`."""
+    mine = (metrics.c.environment == environment) & (metrics.c.key > after)
+    query = select(metrics).where(mine).order_by(metrics.c.key).limit(limit)
     return tuple(_metric(row) for row in await connection.execute(query))
 
 
@@ -217,19 +223,28 @@ async def read_metric(connection: AsyncConnection, environment: str, key: str) -
     return found
 
 
-async def list_plans(connection: AsyncConnection, environment: str) -> tuple[Plan, ...]:
-    """Return the environment's plans, in the order of their keys."""
-    query = select(plans).where(plans.c.environment == environment).order_by(plans.c.key)
-    return await _plans(connection, environment, query)
+async def list_plans(
+    connection: AsyncConnection, environment: str, *, after: str = "", limit: int | None = None
+) -> tuple[Plan, ...]:
+    """Return plans in the order of their keys: all, or `limit` of those after `after`."""
+    mine = (plans.c.environment == environment) & (plans.c.key > after)
+    found = (await connection.execute(select(plans).where(mine).order_by(plans.c.key).limit(limit))).all()
+    if limit is None:
+        return await _plans(connection, environment, found)
+    keys = [row.key for row in found]
+    return await _plans(
+        connection, environment, found, plan_versions.c.plan.in_(keys), plan_prices.c.plan.in_(keys)
+    )
 
 
 async def find_plan(connection: AsyncConnection, environment: str, key: str) -> Plan | None:
     """Return the plan; None if there is none of this key."""
     query = select(plans).where(plans.c.environment == environment, plans.c.key == key)
-    found = await _plans(
-        connection, environment, query, plan_versions.c.plan == key, plan_prices.c.plan == key
+    found = (await connection.execute(query)).all()
+    read = await _plans(
+        connection, environment, found, plan_versions.c.plan == key, plan_prices.c.plan == key
     )
-    return found[0] if found else None
+    return read[0] if read else None
 
 
 async def read_plan(connection: AsyncConnection, environment: str, key: str) -> Plan:
@@ -275,9 +290,9 @@ async def match_prices(
 
 
 async def _plans(
-    connection: AsyncConnection, environment: str, query: Select[Any], *only: Any
+    connection: AsyncConnection, environment: str, found: Sequence[Row[Any]], *only: Any
 ) -> tuple[Plan, ...]:
-    """Read the plans of `query`, with the versions and prices of the environment that `only` lets through."""
+    """Return these plans with the versions and prices of the environment that `only` lets through."""
     of_versions, of_prices = only or (True, True)
     versions: dict[str, list[Row[Any]]] = {}
     for row in await connection.execute(
@@ -293,10 +308,7 @@ async def _plans(
         .order_by(plan_prices.c.price)
     ):
         prices.setdefault(row.plan, []).append(PlanPrice(row.price, row.metric))
-    return tuple(
-        _plan(row, versions.get(row.key, []), prices.get(row.key, []))
-        for row in await connection.execute(query)
-    )
+    return tuple(_plan(row, versions.get(row.key, []), prices.get(row.key, [])) for row in found)
 
 
 def _plan(row: Row[Any], versions: list[Row[Any]], prices: list[PlanPrice]) -> Plan:

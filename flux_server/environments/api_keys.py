@@ -106,13 +106,20 @@ async def count_revoked(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def list_api_keys(connection: AsyncConnection, environment: str) -> tuple[ApiKey, ...]:
-    """Return the environment's keys, newest first, revoked ones included."""
-    query = (
-        select(api_keys)
-        .where(api_keys.c.environment == environment)
-        .order_by(api_keys.c.created_at.desc(), api_keys.c.id)
-    )
+async def list_api_keys(
+    connection: AsyncConnection,
+    environment: str,
+    *,
+    after: tuple[int, str] | None = None,
+    limit: int | None = None,
+) -> tuple[ApiKey, ...]:
+    """Return keys, newest first, revoked ones included: all, or `limit` of those after (`created_at`, `id`)."""
+    query = select(api_keys).where(api_keys.c.environment == environment)
+    if after is not None:
+        moment, key = after
+        same = (api_keys.c.created_at == moment) & (api_keys.c.id > key)
+        query = query.where((api_keys.c.created_at < moment) | same)
+    query = query.order_by(api_keys.c.created_at.desc(), api_keys.c.id).limit(limit)
     return tuple(_api_key(row) for row in await connection.execute(query))
 
 

@@ -1,12 +1,14 @@
-"""What runs for the revision log: hearing of other processes' changes, and forgetting old ones."""
+"""What runs for every environment: hearing of other processes' changes, and forgetting old ones and old answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flux_server.database import Database
 from flux_server.environments.api_keys import API_KEYS_TOPIC, count_revoked
 from flux_server.environments.environments import list_environments
+from flux_server.environments.kept_answers import prune_answers
 from flux_server.environments.revisions import all_revisions, prune_changes
 from flux_server.jobs.runner import Job
 
@@ -17,11 +19,11 @@ _PRUNE_INTERVAL = 600.0
 _KEPT_CHANGES = 100_000
 
 
-def environment_jobs(database: Database) -> list[Job]:
+def environment_jobs(database: Database, clock: Callable[[], float]) -> list[Job]:
     """Return the jobs that every server runs."""
     return [
         Job("watch", topics=(), interval=_LOOK_AGAIN, run=_Watch(database).run),
-        Job("prune", topics=(), interval=_PRUNE_INTERVAL, run=_Prune(database).run),
+        Job("prune", topics=(), interval=_PRUNE_INTERVAL, run=_Prune(database, clock).run),
     ]
 
 
@@ -47,9 +49,10 @@ class _Watch:
 @dataclass(frozen=True)
 class _Prune:
     database: Database
+    clock: Callable[[], float]
 
     async def run(self) -> bool:
         async with self.database.write() as connection:
             for environment in await list_environments(connection):
                 await prune_changes(connection, environment.key, keep=_KEPT_CHANGES)
-        return False
+            return await prune_answers(connection, self.clock())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from flux_server.database import metadata
 
-__all__ = ["api_keys", "changes", "environments", "history", "revisions"]
+__all__ = ["api_keys", "changes", "environments", "history", "kept_answers", "revisions"]
 
 environments = Table(
     "environments",
@@ -53,6 +53,17 @@ api_keys = Table(
     Column("digest", String(64), nullable=False, unique=True),  # SHA-256: the key has 256 bits of its own
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+)
+
+kept_answers = Table(  # what was answered to a request that carried an Idempotency-Key
+    "kept_answers",
+    metadata,
+    Column("api_key", ForeignKey("api_keys.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request", String(64), nullable=False),  # SHA-256 of method, address and body
+    Column("answer", LargeBinary),  # encrypted; empty: it was too large to keep
+    Column("at", BigInteger, nullable=False),
+    Index("ix_kept_answers_at", "at"),
 )
 
 history = Table(  # how a subject stood from `at` on, until the next row of the same subject

@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, encode, require_organization
+from flux_server.database import one_of
 from flux_server.environments.history import note_all
 from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
@@ -86,7 +87,7 @@ async def save_organizations(
 async def read_names(connection: AsyncConnection, environment: str, ids: Collection[str]) -> dict[str, str]:
     """Return the names of those of the organizations that there are."""
     query = select(organizations.c.id, organizations.c.name).where(
-        organizations.c.environment == environment, organizations.c.id.in_(ids)
+        organizations.c.environment == environment, organizations.c.id.in_(one_of(connection, ids))
     )
     return {row.id: row.name for row in await connection.execute(query)}
 

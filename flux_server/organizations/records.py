@@ -10,7 +10,7 @@ from sqlalchemy import Row, String, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import OrganizationRecord, Override, decode, encode
-from flux_server.database import rows
+from flux_server.database import one_of, rows
 from flux_server.environments.history import note_all
 from flux_server.environments.revisions import advance_organizations, lock
 from flux_server.errors import NotFoundError
@@ -103,7 +103,7 @@ async def read_overrides_of(
     """Return the overrides, oldest first, of those of the organizations that have any."""
     found = await connection.execute(
         select(overrides)
-        .where(overrides.c.environment == environment, overrides.c.organization.in_(list(ids)))
+        .where(overrides.c.environment == environment, overrides.c.organization.in_(one_of(connection, ids)))
         .order_by(overrides.c.created_at, overrides.c.id)
     )
     theirs: dict[str, list[Override]] = {}

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.errors import InvalidOrganizationError
 from flux_middleware.snapshot import require_organization
-from flux_server.database import insert
+from flux_server.database import insert, one_of
 from flux_server.environments.history import note_all
 from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
@@ -54,7 +54,8 @@ async def map_customers(
     """Say of each customer which organization it is, as `map_customer` does; the organizations must exist."""
     await lock(connection, environment)
     known = select(stripe_customers.c.customer, stripe_customers.c.organization).where(
-        stripe_customers.c.environment == environment, stripe_customers.c.customer.in_(list(organizations))
+        stripe_customers.c.environment == environment,
+        stripe_customers.c.customer.in_(one_of(connection, organizations)),
     )
     before: dict[str, str | None] = {
         row.customer: row.organization for row in await connection.execute(known)
@@ -199,7 +200,7 @@ async def _note_customers(
     theirs: dict[str, list[str]] = {name: [] for name in organizations if name is not None}
     found = await connection.execute(
         select(columns.customer, columns.organization).where(
-            columns.environment == environment, columns.organization.in_(list(theirs))
+            columns.environment == environment, columns.organization.in_(one_of(connection, theirs))
         )
     )
     for row in found:
@@ -213,7 +214,7 @@ async def _with_subscriptions(
 ) -> list[str]:
     columns = stripe_subscriptions.c
     query = select(columns.customer).where(
-        columns.environment == environment, columns.customer.in_(list(customers))
+        columns.environment == environment, columns.customer.in_(one_of(connection, customers))
     )
     return sorted(set((await connection.execute(query)).scalars()))
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, delete, func, select, update
+from sqlalchemy import Row, Select, String, and_, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import PauseCollection, Subscription, SubscriptionItem, plan_version_id
 from flux_server.catalog.reading import match_prices
-from flux_server.catalog.tables import plan_versions
-from flux_server.database import insert
+from flux_server.catalog.tables import plan_prices, plan_versions
+from flux_server.database import insert, one_of
 from flux_server.environments.revisions import lock
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 
@@ -22,6 +22,7 @@ __all__ = [
     "ItemState",
     "SubscriptionState",
     "assign_subscriptions",
+    "count_plan_subscribers",
     "count_subscribers",
     "match_items",
     "read_subscriptions",
@@ -111,7 +112,8 @@ async def read_subscriptions_of(
     # Sorted here: asked for an order, SQLite would go through the whole environment in that order.
     found = await connection.execute(
         select(subscriptions).where(
-            subscriptions.c.environment == environment, subscriptions.c.organization.in_(list(organizations))
+            subscriptions.c.environment == environment,
+            subscriptions.c.organization.in_(one_of(connection, organizations)),
         )
     )
     rows = sorted(found, key=_by_id)
@@ -119,7 +121,7 @@ async def read_subscriptions_of(
     matched = await connection.execute(
         select(subscription_items).where(
             subscription_items.c.environment == environment,
-            subscription_items.c.subscription.in_(list(items)),
+            subscription_items.c.subscription.in_(one_of(connection, items)),
             subscription_items.c.plan_version.is_not(None),
         )
     )
@@ -156,26 +158,14 @@ async def match_items(connection: AsyncConnection, environment: str, *, limit: i
         Whose records must be refreshed, and whether there are more such items.
     """
     await lock(connection, environment)
-    sold = {
-        price: match.plan_version for price, match in (await match_prices(connection, environment)).items()
-    }
-    unmatched = (
-        (subscription_items.c.environment == environment)
-        & subscription_items.c.plan_version.is_(None)
-        & subscription_items.c.price.in_(sold)
-    )
-    found = (
-        await connection.execute(
-            select(subscription_items.c.id, subscription_items.c.price, subscriptions.c.organization)
-            .join(subscriptions, _same_subscription)
-            .where(unmatched)
-            .limit(limit)
-        )
-    ).all()
+    found = (await connection.execute(_unmatched_but_sold(environment).limit(limit))).all()
+    sold = await match_prices(connection, environment, {row.price for row in found})
     for price in {row.price for row in found}:
         ids = [row.id for row in found if row.price == price]
         mine = (subscription_items.c.environment == environment) & subscription_items.c.id.in_(ids)
-        await connection.execute(update(subscription_items).where(mine).values(plan_version=sold[price]))
+        await connection.execute(
+            update(subscription_items).where(mine).values(plan_version=sold[price].plan_version)
+        )
     return {row.organization for row in found if row.organization is not None}, len(found) == limit
 
 
@@ -199,6 +189,60 @@ async def count_subscribers(connection: AsyncConnection, environment: str, plan:
         .group_by(subscription_items.c.plan_version)
     )
     return {row.plan_version: int(row.organizations) for row in rows}
+
+
+async def count_plan_subscribers(
+    connection: AsyncConnection, environment: str, plans: Collection[str]
+) -> dict[str, int]:
+    """Return how many organizations subscribe to each of the plans, whichever version they have."""
+    version_id = plan_versions.c.plan.concat("@").concat(cast(plan_versions.c.version, String))
+    rows = await connection.execute(
+        select(
+            plan_versions.c.plan,
+            func.count(func.distinct(subscriptions.c.organization)).label("organizations"),
+        )
+        .join(
+            subscription_items,
+            and_(
+                subscription_items.c.environment == plan_versions.c.environment,
+                subscription_items.c.plan_version == version_id,
+            ),
+        )
+        .join(subscriptions, _same_subscription)
+        .where(
+            plan_versions.c.environment == environment,
+            plan_versions.c.plan.in_(plans),
+            subscriptions.c.ended_at.is_(None),
+        )
+        .group_by(plan_versions.c.plan)
+    )
+    return dict.fromkeys(plans, 0) | {row.plan: int(row.organizations) for row in rows}
+
+
+def _unmatched_but_sold(environment: str) -> Select[tuple[str, str, str | None]]:
+    on_sale = and_(
+        plan_prices.c.environment == subscription_items.c.environment,
+        plan_prices.c.price == subscription_items.c.price,
+    )
+    is_published = (
+        select(plan_versions.c.version)
+        .where(
+            plan_versions.c.environment == plan_prices.c.environment,
+            plan_versions.c.plan == plan_prices.c.plan,
+            plan_versions.c.published_at.is_not(None),
+        )
+        .exists()
+    )
+    return (
+        select(subscription_items.c.id, subscription_items.c.price, subscriptions.c.organization)
+        .join(subscriptions, _same_subscription)
+        .join(plan_prices, on_sale)
+        .where(
+            subscription_items.c.environment == environment,
+            subscription_items.c.plan_version.is_(None),
+            is_published,
+        )
+    )
 
 
 _same_subscription = and_(

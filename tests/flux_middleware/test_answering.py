@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -452,6 +453,47 @@ def test_what_is_acknowledged_is_not_counted_again(
 
     assert billing.get_usage("acme", "calls").quantity == 105
     assert billing.backlog() == 1
+
+
+@pytest.mark.parametrize(
+    "before", [True, False], ids=["before-the-store-is-asked", "after-the-store-is-asked"]
+)
+def test_a_journal_that_goes_over_to_the_server_meanwhile_is_counted_once(
+    process: Process, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """What is acknowledged may be forgotten as soon as the journal is retired."""
+    process.billing.record_usage("acme", "calls", 3)
+    process.journal.close()
+    ask = store.usage
+
+    def ask_while_another_drains(*question: Any) -> Any:
+        answer = None if before else ask(*question)
+        for reader in readers(tmp_path):
+            acknowledge(store, reader, 3)
+            reader.retire()
+            store.forget_source(reader.source)
+        return answer or ask(*question)
+
+    monkeypatch.setattr(store, "usage", ask_while_another_drains)
+
+    assert process.billing.get_usage("acme", "calls").quantity == 3
+
+
+def test_a_journal_whose_drain_was_killed_before_it_was_deleted_is_counted_once(
+    process: Process, store: MemoryStore, tmp_path: Path
+) -> None:
+    process.billing.record_usage("acme", "calls", 3)
+    process.journal.close()
+    (reader,) = readers(tmp_path)
+    acknowledge(store, reader, 3)
+    kept = reader.path.read_bytes()
+    reader.retire()
+    reader.path.write_bytes(
+        kept[:24] + (1).to_bytes(8, sys.byteorder) + kept[32:]
+    )  # retired, and still there
+
+    assert process.billing.get_usage("acme", "calls").quantity == 3
+    assert process.billing.backlog() == 0
 
 
 def test_a_drain_of_another_process_is_never_seen_half_done(

@@ -6,10 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from flux_middleware.cache import Cache
 from flux_middleware.catalog import UNLIMITED, Catalog, Feature
 from flux_middleware.conditions import Conditions
+from flux_middleware.entitlements import resolve
 from flux_middleware.errors import InvalidOrganizationError, StoreError
 from flux_middleware.lmdb_store import LmdbStore
 from flux_middleware.memory_store import MemoryStore
@@ -22,6 +24,7 @@ from flux_middleware.snapshot import (
 )
 from flux_middleware.store import LOGGED_GENERATIONS, Store
 from tests.flux_middleware.hosts import NOON, change, fill, header, record
+from tests.flux_middleware.worlds import catalogs, moments, records
 
 
 class Clock:
@@ -66,6 +69,23 @@ def test_every_feature_of_the_catalog_is_answered(cache: Cache) -> None:
         "seats": 5,
     }
     assert cache.find("acme").limits["sso"].value is UNLIMITED
+
+
+@given(catalogs(), records(), moments)
+def test_the_answers_are_those_of_the_rules(catalog: Catalog, acme: OrganizationRecord, moment: int) -> None:
+    store, clock = MemoryStore(), Clock()
+    clock.now = moment
+    with store.replacement(header(1, catalog=catalog)) as replacement:
+        replacement.add([("acme", encode(acme))])
+        replacement.commit()
+
+    known = cache_of(store, clock).find("acme")
+
+    granted = {key: each.value for key, each in resolve(catalog, acme, moment).by_feature.items()}
+    assert known.entitled == {key: granted.get(key, 0) > 0 for key in catalog.feature_by_key}
+    for feature in catalog.features:
+        limit, value = known.limits[feature.key].value, granted.get(feature.key, 0)
+        assert limit == ((UNLIMITED if value else 0) if feature.kind == "boolean" else value)
 
 
 def test_an_organization_that_nobody_heard_of_has_what_the_default_plan_gives(cache: Cache) -> None:

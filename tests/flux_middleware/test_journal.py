@@ -223,6 +223,7 @@ def test_a_signal_handler_may_count_at_any_moment(event: int, tmp_path: Path) ->
 def test_a_signal_handler_may_close_at_any_moment(tmp_path: Path) -> None:
     for event in range(60):
         journal = Journal(tmp_path, "test")
+        count(journal, "globex")
         remaining = event
 
         def interrupt(frame: FrameType, kind: str, argument: object, journal: Journal = journal) -> None:

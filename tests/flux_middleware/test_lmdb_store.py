@@ -355,8 +355,11 @@ def test_a_child_that_no_hook_told_of_its_fork_opens_the_store_for_itself(tmp_pa
     store = LmdbStore(tmp_path)
     fill(store, record("acme", "sso"))
 
-    with forked(lambda say: say(has_sso(store)), fork=ctypes.PyDLL(None).fork) as child:
-        assert child.line() == "True"
+    def read(say: Say) -> None:
+        say((has_sso(store), store._file._opened().pid == os.getpid()))
+
+    with forked(read, fork=ctypes.PyDLL(None).fork) as child:
+        assert child.line() == "(True, True)"
 
     assert has_sso(store)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from flux_middleware.conditions import Conditions
 from flux_middleware.errors import ServerUnreachableError, StoreError, TransportError
 from flux_middleware.journal import FIRST_ENTRY, Journal
-from flux_middleware.journals import Journals
+from flux_middleware.journals import JournalReader, Journals
 from flux_middleware.memory_store import MemoryStore
 from flux_middleware.metering import BATCH, REFUSED_SECONDS, Drain, drain_turn
 from flux_middleware.snapshot import SlotError, UsageBatch, UsageReceipt
@@ -206,6 +206,25 @@ def test_the_journal_of_a_killed_process_is_adopted(host: Host, shop: Shop) -> N
     assert host.drain.send()
     assert shop.used() - made in (0, 1)  # the last one may have been made and not said
     assert host.files() == []
+
+
+def test_what_an_owner_counts_just_before_it_dies_is_sent(
+    host: Host, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journals = host.drain._journals
+    ask = journals.is_abandoned
+
+    def die_first(reader: JournalReader) -> bool:
+        host.count(4, hours=1)
+        host.journal.close()
+        return ask(reader)
+
+    host.count(3)
+    monkeypatch.setattr(journals, "is_abandoned", die_first)
+
+    assert host.drain.send()
+
+    assert (shop.used(), host.files()) == (7, [])
 
 
 def test_a_damaged_journal_is_sent_as_far_as_it_can_be_read(host: Host, shop: Shop) -> None:

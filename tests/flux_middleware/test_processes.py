@@ -48,6 +48,11 @@ def run(program: str, environ: dict[str, str]) -> subprocess.CompletedProcess[st
     )
 
 
+def said_by(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what the program complained of; on a busy machine, not that a server took longer than an end may."""
+    return [line for line in ended.stderr.splitlines() if not line.startswith("usage cannot be sent")]
+
+
 def arrived(shop: Shop, environ: dict[str, str]) -> int:
     """Return what has arrived once everything on the host was sent."""
     with Flux(shop.key, url=shop.url, directory=environ["FLUX_DIRECTORY"], start=False) as last:
@@ -217,7 +222,7 @@ def test_children_count_for_themselves(
 ) -> None:
     ended = run(COUNT + program, environ)
 
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, said_by(ended)) == (0, [])
     assert arrived(shop, environ) == counted
 
 
@@ -378,7 +383,15 @@ def request(url: str, times: int) -> list[int]:
         return [pid for pids in pool.map(some, range(5)) for pid in pids]
 
 
-GUNICORN = ("gunicorn", "--bind", "fd://{fd}", "--workers", "2", "tests.flux_middleware.counting_app:wsgi")
+GUNICORN = (
+    "gunicorn",
+    "--no-control-socket",
+    "--bind",
+    "fd://{fd}",
+    "--workers",
+    "2",
+    "tests.flux_middleware.counting_app:wsgi",
+)
 UVICORN = ("uvicorn", "--fd", "{fd}", "--workers", "2", "tests.flux_middleware.counting_app:asgi")
 
 

@@ -100,7 +100,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     for name in os.environ:
         if name.startswith("FLUX_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("flux_server.cli.configure_logs", lambda settings: None)
+    monkeypatch.setattr("flux_server.cli.local.configure_logs", lambda settings: None)
     return CliRunner()
 
 
@@ -226,3 +226,33 @@ def test_after_a_restored_backup_every_environment_is_another_one(runner: CliRun
     assert (result.exit_code, "start afresh" in result.stdout) == (0, True)
     assert before.keys() == after.keys() == {"live", "test"}
     assert {*before.values()}.isdisjoint(after.values())
+
+
+def test_a_command_whose_packages_are_missing_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "tomlkit.py").write_text(
+        "raise ModuleNotFoundError('No module named tomlkit', name='tomlkit')"
+    )
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['flux', 'plans', 'pull']; "
+        "from flux_server.__main__ import main; main()"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert answer.returncode == 1
+    assert "pip install 'flux-middleware[server]'" in answer.stderr
+
+
+def test_comparing_a_file_loads_no_server() -> None:
+    program = (
+        "import sys, flux_server.cli.plans; "
+        "print([name for name in ('sqlalchemy', 'fastapi', 'stripe', 'pydantic') if name in sys.modules])"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert answer.stdout == "[]\n"

@@ -10,32 +10,34 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from flux_server.database import Database, announce, rows
-from flux_server.environments.tables import environments
+from flux_server.environments.tables import revisions
 from flux_server.errors import UnavailableError
 
+CHANGES = revisions.c.log == "changes"
 
-async def policies(database: Database) -> list[int]:
+
+async def counts(database: Database) -> list[int]:
     async with database.read() as connection:
-        return list((await connection.execute(select(environments.c.leeway))).scalars())
+        return list((await connection.execute(select(revisions.c.value).where(CHANGES))).scalars())
 
 
 async def test_a_read_sees_one_moment_throughout(database: Database) -> None:
-    query = select(environments.c.leeway).where(environments.c.key == "test")
+    query = select(revisions.c.value).where(CHANGES & (revisions.c.environment == "test"))
     async with database.read() as reader:
         before = (await reader.execute(query)).scalar_one()
         async with database.write() as writer:
-            await writer.execute(update(environments).values(leeway=before + 1))
+            await writer.execute(update(revisions).values(value=before + 1))
         assert (await reader.execute(query)).scalar_one() == before
 
-    assert await policies(database) == [before + 1] * 2
+    assert await counts(database) == [before + 1] * 2
 
 
 async def test_what_fails_changes_nothing_and_rings_nobody(database: Database) -> None:
-    before = await policies(database)
+    before = await counts(database)
 
     async def fail() -> None:
         async with database.write() as connection:
-            await connection.execute(update(environments).values(leeway=0))
+            await connection.execute(update(revisions).values(value=0))
             announce(connection, "topic")
             raise RuntimeError("on purpose")
 
@@ -44,7 +46,7 @@ async def test_what_fails_changes_nothing_and_rings_nobody(database: Database) -
             await fail()
 
         assert not rung.is_set()
-    assert await policies(database) == before
+    assert await counts(database) == before
 
 
 async def test_the_bell_rings_when_the_change_can_be_seen(database: Database) -> None:
@@ -54,13 +56,13 @@ async def test_the_bell_rings_when_the_change_can_be_seen(database: Database) ->
         with database.bell.listening("topic") as rung:
             ready.set()
             await rung.wait()
-            seen.append(await policies(database))
+            seen.append(await counts(database))
 
     ready = asyncio.Event()
     listener = asyncio.create_task(listen())
     await ready.wait()
     async with database.write() as connection:
-        await connection.execute(update(environments).values(leeway=7))
+        await connection.execute(update(revisions).values(value=7))
         announce(connection, "topic")
     await listener
 
@@ -71,16 +73,20 @@ async def test_writers_of_two_processes_wait_for_each_other(database: Database) 
     async def count(mine: Database) -> None:
         for _ in range(10):
             async with mine.write() as connection:
-                query = select(environments.c.leeway).where(environments.c.key == "test").with_for_update()
+                query = (
+                    select(revisions.c.value)
+                    .where(CHANGES & (revisions.c.environment == "test"))
+                    .with_for_update()
+                )
                 present = (await connection.execute(query)).scalar_one()
-                await connection.execute(update(environments).values(leeway=present + 1))
+                await connection.execute(update(revisions).values(value=present + 1))
 
-    start, *_ = await policies(database)
+    start, *_ = await counts(database)
     other = Database(database.url.render_as_string(hide_password=False))
     await asyncio.gather(count(database), count(other), count(other))
     await other.close()
 
-    assert await policies(database) == [start + 30] * 2
+    assert await counts(database) == [start + 30] * 2
 
 
 async def test_rows_are_joined_as_they_are(database: Database) -> None:
@@ -128,11 +134,11 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(mode: str) -> No
 async def test_an_interrupted_transaction_leaves_the_database_usable(database: Database) -> None:
     async def hold() -> None:
         async with database.write() as connection:
-            await connection.execute(update(environments).values(leeway=0))
+            await connection.execute(update(revisions).values(value=0))
             held.set()
             await asyncio.Event().wait()
 
-    before = await policies(database)
+    before = await counts(database)
     for _ in range(12):  # more than the pool has connections
         held = asyncio.Event()
         task = asyncio.create_task(hold())
@@ -140,9 +146,9 @@ async def test_an_interrupted_transaction_leaves_the_database_usable(database: D
         task.cancel()
         await asyncio.wait([task])
 
-    assert await policies(database) == before
+    assert await counts(database) == before
     async with asyncio.timeout(10), database.write() as connection:
-        await connection.execute(update(environments).values(leeway=1))
+        await connection.execute(update(revisions).values(value=1))
 
 
 async def test_sqlite_keeps_its_readers_apart_from_its_writer(tmp_path: Path) -> None:

@@ -97,6 +97,19 @@ def upgrade() -> None:
         batch_op.create_index("ix_history_environment_id", ["environment", "id"], unique=False)
 
     op.create_table(
+        "kept_answers",
+        sa.Column("api_key", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("request", sa.String(length=64), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["api_key"], ["api_keys.id"], name=op.f("fk_kept_answers_api_key_api_keys")),
+        sa.PrimaryKeyConstraint("api_key", "key", name=op.f("pk_kept_answers")),
+    )
+    with op.batch_alter_table("kept_answers", schema=None) as batch_op:
+        batch_op.create_index("ix_kept_answers_at", ["at"], unique=False)
+
+    op.create_table(
         "features",
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -565,6 +578,10 @@ def downgrade() -> None:
     op.drop_table("organizations")
     op.drop_table("metrics")
     op.drop_table("features")
+    with op.batch_alter_table("kept_answers", schema=None) as batch_op:
+        batch_op.drop_index("ix_kept_answers_at")
+
+    op.drop_table("kept_answers")
     with op.batch_alter_table("history", schema=None) as batch_op:
         batch_op.drop_index("ix_history_environment_id")
         batch_op.drop_index("ix_history_environment_kind_subject_id")

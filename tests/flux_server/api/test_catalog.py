@@ -26,8 +26,8 @@ def test_a_feature_and_a_metric_are_as_they_were_put(admin: httpx.Client) -> Non
             "archived_at": None,
         }
     )
-    assert admin.get("/v1/metrics").json() == {"metrics": [put_metric]}
-    assert admin.get("/v1/features").json() == {"features": [put_feature]}
+    assert admin.get("/v1/metrics").json() == {"metrics": [put_metric], "next_cursor": None}
+    assert admin.get("/v1/features").json() == {"features": [put_feature], "next_cursor": None}
 
 
 def test_a_boolean_feature_needs_its_kind_only(admin: httpx.Client) -> None:
@@ -80,8 +80,8 @@ def test_migrating_replaces_the_versions_before(admin: httpx.Client) -> None:
         pytest.param(
             "/v1/features/pro", {"kind": "limit", "metric": "none"}, 422, "invalid_catalog", id="no-metric"
         ),
-        pytest.param("/v1/features/SSO", {"kind": "boolean"}, 422, "invalid_catalog", id="not-a-key"),
-        pytest.param("/v1/metrics/" + "m" * 65, {}, 422, "invalid_catalog", id="long-key"),
+        pytest.param("/v1/features/SSO", {"kind": "boolean"}, 422, "invalid_request", id="not-a-key"),
+        pytest.param("/v1/metrics/" + "m" * 65, {}, 422, "invalid_request", id="long-key"),
         pytest.param("/v1/plans/free", {"kind": "bundle"}, 422, "invalid_request", id="unknown-kind"),
         pytest.param(
             "/v1/plans/free", {"prices": [{"price": "price_1"}]}, 409, "price_taken", id="price-of-another"

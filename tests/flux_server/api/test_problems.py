@@ -228,7 +228,7 @@ def test_an_address_with_nothing_at_it_is_a_problem_too(shared_admin: httpx.Clie
     ("method", "path", "allowed"),
     [
         pytest.param("DELETE", "/v1/features/sso", "GET, PUT", id="two-routes"),
-        pytest.param("POST", "/v1/organizations/a%2Fb", "GET, PUT", id="encoded"),
+        pytest.param("POST", "/v1/organizations/a%2Fb", "DELETE, GET, PUT", id="encoded"),
         pytest.param("PATCH", "/v1/stripe/link", "DELETE, GET, PUT", id="three-routes"),
         pytest.param("GET", "/v1/usage", "POST", id="one-route"),
         pytest.param("BREW", "/v1/features", "GET", id="no-such-method"),

@@ -11,7 +11,7 @@ from tests.flux_server.running import NOON
 
 
 def job(database: Database, name: str) -> Job:
-    return next(job for job in environment_jobs(database) if job.name == name)
+    return next(job for job in environment_jobs(database, lambda: NOON) if job.name == name)
 
 
 async def test_what_another_process_committed_rings_here(database_url: str, database: Database) -> None:

@@ -1,0 +1,44 @@
+"""What applying a catalog document does, as values that are shown to whoever is asked to agree."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["Change", "Difference", "FieldChange"]
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field of what changes: how the document writes it before and after, null where it is not there."""
+
+    at: Annotated[tuple[str, ...], Meta(description="The keys that lead to it within what changes.")]
+    before: Any
+    after: Any
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One thing that applying the document does."""
+
+    action: Literal["add", "change", "archive", "restore", "publish"]
+    of: Literal["metric", "feature", "plan", "default_plan", "policy"]
+    key: Annotated[str, Meta(description="Empty for the default plan and the policy, of which there is one.")]
+    fields: tuple[FieldChange, ...] = ()
+    version: Annotated[int | None, Meta(description="Of a plan that is published: the new version.")] = None
+    organizations: Annotated[
+        int | None, Meta(description="Of a plan that there is: how many organizations subscribe to it.")
+    ] = None
+    is_default: Annotated[
+        bool, Meta(description="Whether organizations without a base plan get the published version.")
+    ] = False
+    replaces_draft: Annotated[
+        bool, Meta(description="Whether another draft of the plan is lost by publishing this.")
+    ] = False
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What has to change for a document to be what is live, in its order; and the entity tag of what is live."""
+
+    etag: str
+    changes: tuple[Change, ...]
