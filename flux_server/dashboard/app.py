@@ -18,6 +18,7 @@ from flux_server.dashboard.headers import SecurityHeaders
 from flux_server.dashboard.pages import (
     account,
     api_keys,
+    copying,
     entrance,
     features,
     history,
@@ -63,7 +64,7 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
     for page in (assets, entrance, account, people):
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
-    catalog = (features, plans, publishing, policies)
+    catalog = (features, plans, publishing, policies, copying)
     of_organizations = (organizations, imports, organization, overrides)
     for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
         dashboard.include_router(page.router)

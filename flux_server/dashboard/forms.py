@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError
 from flux_middleware.snapshot import Feature, WireValue
+from flux_server.catalog.errors import InvalidDocumentError, place
 from flux_server.dashboard.durations import duration_words, parse_duration
 from flux_server.errors import RequestError
 
@@ -91,9 +92,7 @@ class Form:
         try:
             yield
         except (RequestError, InvalidOrganizationError, InvalidRecordError) as error:
-            members = error.members if isinstance(error, RequestError) else {}
-            listed = members.get("errors")
-            self.refusals += [str(each) for each in listed] if isinstance(listed, list) else [str(error)]
+            self.refusals += _refusals(error)
             self.status = error.status if isinstance(error, RequestError) else 422
 
     def text(self, name: str, *, required: str = "", most: int = 255) -> str:
@@ -152,6 +151,14 @@ class Form:
             self.wrong(name, f"at most {duration_words(most)}")
             return None
         return seconds
+
+
+def _refusals(error: Exception) -> list[str]:
+    """Return everything that an error says is wrong, as far as it lists that."""
+    if isinstance(error, InvalidDocumentError):
+        return [f"{place(wrong.at)}: {wrong.detail}" for wrong in error.wrong]
+    listed = error.members.get("errors") if isinstance(error, RequestError) else None
+    return [str(each) for each in listed] if isinstance(listed, list) else [str(error)]
 
 
 def _whole_number(text: str) -> int | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from flux_middleware.snapshot import StatusPolicy
-from flux_server.catalog.policies import CHANGEABLE_STATUSES, MAX_GRACE, MAX_LEEWAY
+from flux_server.catalog.policies import CHANGEABLE_STATUSES
+from flux_server.catalog.values import MAX_GRACE, MAX_LEEWAY
 from flux_server.dashboard.clashes import SEEN, fingerprint
 from flux_server.dashboard.durations import duration_words
 from flux_server.dashboard.forms import Form

@@ -16,11 +16,11 @@ from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, Us
 from flux_server.errors import ConflictError
 from flux_server.organizations.catalog_changes import apply_prices, preview_publication
 
-__all__ = ["router"]
+__all__ = ["EXISTING", "router"]
 
 router = APIRouter(default_response_class=Response)
 
-_EXISTING = [
+EXISTING = [
     (
         "stay",
         "They stay on the version they have",
@@ -54,7 +54,7 @@ async def show_publication(visit: EnvironmentsVisit) -> Response:
 async def publish(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     """Publish the plan's draft as its next version, if it is still the draft that was shown."""
     key = visit.query("key")
-    existing = form.choice("existing", {choice for choice, _, _ in _EXISTING})
+    existing = form.choice("existing", {choice for choice, _, _ in EXISTING})
     if form.ok:
         with form.tried():
             async with visit.edit() as connection:
@@ -79,7 +79,7 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
         "publish.html",
         status=200 if form.ok else form.status,
         section="plans",
-        existing=_EXISTING,
+        existing=EXISTING,
         form=form,
         next=plan.versions[-1].version + 1 if plan.versions else 1,
         plan=plan,

@@ -31,6 +31,7 @@ PAGES = (
     "/test/plan/publish?key=pro",
     "/test/plan/policy?key=pro",
     "/test/policy",
+    "/test/copy-catalog",
     "/test/features",
     "/test/feature",
     "/test/feature?key=seats",
