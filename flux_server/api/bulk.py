@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.problems import problem_responses
-from flux_server.api.streaming import PiecewiseResponse
 from flux_server.bulk.exporting import export_pieces
 from flux_server.bulk.files import MEDIA_TYPES, Format
 from flux_server.bulk.importing import import_chunk, parse_chunk
 from flux_server.database import Database
 from flux_server.errors import RequestError
+from flux_server.streaming import PiecewiseResponse
 
 __all__ = ["router"]
 

@@ -12,12 +12,12 @@ from fastapi.responses import Response
 from flux_middleware.snapshot import SCHEMA, SnapshotEnd, SnapshotHeader, encode
 from flux_server.api.dependencies import Caller, DatabaseOf, requires_scope
 from flux_server.api.problems import problem_responses
-from flux_server.api.streaming import PiecewiseResponse, compressed
 from flux_server.catalog.reading import read_catalog
 from flux_server.database import Database
 from flux_server.environments.environments import read_environment
 from flux_server.environments.revisions import current_revision
 from flux_server.organizations.records import read_record_page
+from flux_server.streaming import PiecewiseResponse, compressed
 
 __all__ = ["router"]
 

@@ -19,7 +19,6 @@ from flux_server.api.dependencies import Caller, Clock, DatabaseOf, SettingsOf, 
 from flux_server.api.following import Batch, Follower, Sent
 from flux_server.api.operations import MonitoringOf
 from flux_server.api.problems import problem_responses
-from flux_server.api.streaming import PiecewiseResponse
 from flux_server.bell import Bell
 from flux_server.database import Database
 from flux_server.environments.api_keys import API_KEYS_TOPIC, is_live
@@ -27,6 +26,7 @@ from flux_server.environments.environments import read_environment
 from flux_server.environments.jobs import Watch
 from flux_server.environments.revisions import current_revision, revision_topics
 from flux_server.errors import UnavailableError
+from flux_server.streaming import PiecewiseResponse
 
 __all__ = ["Streams", "read_hello", "router"]
 

@@ -8,9 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from flux_server.catalog.document import CatalogDocument, PlanEntry, PriceEntry, price_id
+from flux_server.catalog.document import CatalogDocument
+from flux_server.catalog.document_prices import priced_by, with_replaced_prices
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.errors import InvalidDocumentError, place
 from flux_server.cli.running import CommandError
@@ -63,14 +62,12 @@ def with_prices(document: CatalogDocument, mapping: dict[str, str], *, keep: boo
     Raises:
         CommandError: some are not named, and not to be kept.
     """
-    named = {price_id(price) for plan in document.plans.values() for price in plan.prices}
-    unnamed = sorted(named - mapping.keys())
+    unnamed = sorted(priced_by(document) - mapping.keys())
     if unnamed and not keep:
         raise CommandError(
             f"these prices are not in the mapping: {', '.join(unnamed)}; add them, or keep them with --keep-prices"
         )
-    plans = {key: _with_prices(plan, mapping) for key, plan in document.plans.items()}
-    return msgspec.structs.replace(document, plans=plans)
+    return with_replaced_prices(document, mapping)
 
 
 def read_text(path: Path) -> str:
@@ -113,13 +110,3 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         raise CommandError(f"{path}: is not TOML: {error}") from None
     except RecursionError:
         raise CommandError(f"{path}: is nested too deeply") from None
-
-
-def _with_prices(plan: PlanEntry, mapping: dict[str, str]) -> PlanEntry:
-    prices = (
-        mapping.get(price, price)
-        if isinstance(price, str)
-        else PriceEntry(mapping.get(price.price, price.price), price.metric)
-        for price in plan.prices
-    )
-    return msgspec.structs.replace(plan, prices=tuple(sorted(prices, key=price_id)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -17,13 +18,19 @@ from flux_server.dashboard.headers import SecurityHeaders
 from flux_server.dashboard.pages import (
     account,
     api_keys,
+    copying,
     entrance,
     features,
+    history,
+    imports,
     organization,
     organizations,
+    overrides,
     overview,
     people,
     plans,
+    policies,
+    publishing,
     stripe,
 )
 from flux_server.dashboard.rendering import Templates
@@ -34,6 +41,8 @@ from flux_server.stripe.connector import Connector
 __all__ = ["WithDashboard", "create_dashboard"]
 
 _API = re.compile(r"/(v\d+(/.*)?|healthz|metrics)\Z", re.DOTALL)  # of any version: a program wants no page
+
+_EXPORTS_AT_ONCE = 2
 
 
 def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[], float]) -> FastAPI:
@@ -49,12 +58,15 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         cookies=Cookies(settings),
         assets=files,
         templates=Templates(files),
+        exports=asyncio.Semaphore(_EXPORTS_AT_ONCE),
     )
     install_error_pages(dashboard)
     for page in (assets, entrance, account, people):
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
-    for page in (overview, features, plans, organizations, organization, stripe, api_keys):
+    catalog = (features, plans, publishing, policies, copying)
+    of_organizations = (organizations, imports, organization, overrides)
+    for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flux_middleware.errors import InvalidOrganizationError, InvalidRecordError
 from flux_middleware.snapshot import Feature, WireValue
+from flux_server.catalog.errors import InvalidDocumentError, place
+from flux_server.dashboard.durations import duration_words, parse_duration
 from flux_server.errors import RequestError
 
-__all__ = ["Form"]
+__all__ = ["Clash", "Difference", "Form"]
 
 _TRUE = frozenset({"yes", "true", "on"})
 _FALSE = frozenset({"no", "false", "off"})
 _TRUTHS = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that somebody else saved otherwise than it was typed here."""
+
+    field: str
+    theirs: str
+    mine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Somebody else changed the same thing after the form was opened: who, when, and where the two differ."""
+
+    actor: str
+    at: int
+    differences: tuple[Difference, ...]
 
 
 class Form:
@@ -27,6 +48,7 @@ class Form:
             self._fields.setdefault(name, []).append(text.replace("\0", ""))
         self.errors: dict[str, str] = {}
         self.refusals: list[str] = []
+        self.clash: Clash | None = None
         self.status = 422
 
     @classmethod
@@ -41,7 +63,12 @@ class Form:
     @property
     def ok(self) -> bool:
         """Say whether nothing was found wrong so far."""
-        return not self.errors and not self.refusals
+        return not self.errors and not self.refusals and self.clash is None
+
+    @property
+    def names(self) -> list[str]:
+        """Return the fields that there are."""
+        return list(self._fields)
 
     def typed(self, name: str) -> str:
         """Return the field as it was typed, for showing it again."""
@@ -50,6 +77,10 @@ class Form:
     def all_typed(self, name: str) -> list[str]:
         """Return every occurrence of the field as it was typed."""
         return self._fields.get(name, [])
+
+    def fill(self, name: str, text: str) -> None:
+        """Put something else into a field."""
+        self._fields[name] = [text]
 
     def wrong(self, name: str, message: str) -> None:
         """Note what is wrong with a field."""
@@ -61,9 +92,7 @@ class Form:
         try:
             yield
         except (RequestError, InvalidOrganizationError, InvalidRecordError) as error:
-            members = error.members if isinstance(error, RequestError) else {}
-            listed = members.get("errors")
-            self.refusals += [str(each) for each in listed] if isinstance(listed, list) else [str(error)]
+            self.refusals += _refusals(error)
             self.status = error.status if isinstance(error, RequestError) else 422
 
     def text(self, name: str, *, required: str = "", most: int = 255) -> str:
@@ -109,6 +138,27 @@ class Form:
         except (ValueError, OverflowError):
             self.wrong(name, "give a date and a time, like 2026-01-31 18:00")
             return None
+
+    def duration(self, name: str, *, most: int, required: str = "") -> int | None:
+        """Return how long (seconds) it is, like `14 days`; None if nothing is given."""
+        text = self.text(name, required=required)
+        if not text:
+            return None
+        seconds = parse_duration(text)
+        if seconds is None:
+            self.wrong(name, "give a time like 14 days, 36 hours, or 1 day 12 hours")
+        elif seconds > most:
+            self.wrong(name, f"at most {duration_words(most)}")
+            return None
+        return seconds
+
+
+def _refusals(error: Exception) -> list[str]:
+    """Return everything that an error says is wrong, as far as it lists that."""
+    if isinstance(error, InvalidDocumentError):
+        return [f"{place(wrong.at)}: {wrong.detail}" for wrong in error.wrong]
+    listed = error.members.get("errors") if isinstance(error, RequestError) else None
+    return [str(each) for each in listed] if isinstance(listed, list) else [str(error)]
 
 
 def _whole_number(text: str) -> int | None:

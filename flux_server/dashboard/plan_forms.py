@@ -7,10 +7,11 @@ from itertools import zip_longest
 
 from flux_middleware.snapshot import Feature, Grant, WireValue
 from flux_server.catalog.plans import PlanDraft
-from flux_server.catalog.reading import Plan, PlanPrice
+from flux_server.catalog.reading import Described, Plan, PlanPrice
+from flux_server.dashboard.clashes import SEEN, fingerprint
 from flux_server.dashboard.forms import Form
 
-__all__ = ["filled_in", "price_rows", "read_draft"]
+__all__ = ["filled_in", "grantable", "price_rows", "read_draft"]
 
 _ENFORCEMENTS = ("", "hard", "soft")
 _KINDS = ("base", "addon")
@@ -21,6 +22,8 @@ def filled_in(plan: Plan) -> Form:
     """Return the form as it is opened: with the draft, or what was published last."""
     grants = plan.draft if plan.draft is not None else plan.versions[-1].grants if plan.versions else ()
     fields: dict[str, str | list[str] | None] = {
+        SEEN: fingerprint(plan),
+        "description": plan.description,
         "kind": plan.kind,
         "name": plan.name,
         "price": [price.price for price in plan.prices],
@@ -38,10 +41,20 @@ def read_draft(form: Form, key: str, features: Iterable[Feature]) -> PlanDraft:
     return PlanDraft(
         key=key or form.text("key", required="give a key: a-z, 0-9, “.” and “-”", most=64),
         name=form.text("name"),
+        description=form.text("description", most=2_000),
         kind="addon" if form.choice("kind", _KINDS) == "addon" else "base",
         prices=tuple(_prices(form)),
         grants=tuple(grant for feature in features for grant in _grants(form, feature)),
     )
+
+
+def grantable(features: Iterable[Described[Feature]], form: Form) -> list[Described[Feature]]:
+    """Return the features that a plan can grant, and archived ones that this one grants all the same."""
+    return [
+        feature
+        for feature in features
+        if feature.archived_at is None or form.typed(f"value:{feature.value.key}")
+    ]
 
 
 def price_rows(form: Form) -> list[PlanPrice]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from flux_middleware.snapshot import Unlimited
 from flux_server.dashboard.assets import Assets
 
-__all__ = ["Templates", "address", "in_words"]
+__all__ = ["Templates", "address", "in_words", "moment"]
 
 
 class Templates:
@@ -30,7 +30,7 @@ class Templates:
         self._templates.globals |= {"address": address, "asset": assets.address}
         self._templates.filters |= {
             "counted": _counted,
-            "moment": _moment,
+            "moment": moment,
             "number": _number,
             "sentence": _sentence,
             "words": in_words,
@@ -68,13 +68,14 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("." if text else "")
 
 
-def _moment(seconds: float | None) -> str:
+def moment(seconds: float | None) -> str:
+    """Return the moment as people read it, marked up for programs; nothing of none."""
     if seconds is None or seconds == math.inf:
         return ""
     try:
-        moment = datetime.fromtimestamp(seconds, UTC)
+        date = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError):  # beyond the year 9999
         return "in the far future"
     return Markup('<time datetime="{}">{}</time>').format(
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.strftime("%Y-%m-%d %H:%M UTC")
+        date.strftime("%Y-%m-%dT%H:%M:%SZ"), date.strftime("%Y-%m-%d %H:%M UTC")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,3 +29,4 @@ class Site:
     cookies: Cookies
     assets: Assets
     templates: Templates
+    exports: asyncio.Semaphore

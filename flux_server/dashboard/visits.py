@@ -8,13 +8,15 @@ A page that changes something asks for a form, too, and gets it only if it was m
 from __future__ import annotations
 
 import hmac
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.datastructures import UploadFile
 
 from flux_server.accounts.entrance import Guest
 from flux_server.accounts.sessions import Session, find_session, needs_renewal, renew_session
@@ -24,6 +26,7 @@ from flux_server.dashboard.forms import Form
 from flux_server.dashboard.rendering import address
 from flux_server.dashboard.site import Site
 from flux_server.environments.environments import Environment, list_environments
+from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError, RequestError
 
 __all__ = [
@@ -35,9 +38,12 @@ __all__ = [
     "SignInNeededError",
     "UserVisit",
     "UsersForm",
+    "UsersUpload",
     "UsersVisit",
     "Visit",
 ]
+
+_LONGEST_FIELD = 4 * 1024 * 1024  # an uploaded file that is carried on; no body is longer
 
 
 class SignInNeededError(RequestError):
@@ -159,6 +165,13 @@ class EnvironmentVisit(UserVisit):
         """Return the address of a page of this environment."""
         return address(f"/{self.key}/{page}" if page else f"/{self.key}", **query)
 
+    @asynccontextmanager
+    async def edit(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction for the user to change the environment in, which nobody else changes meanwhile."""
+        async with self.write() as connection:
+            await lock(connection, self.key)
+            yield connection
+
     def _common(self) -> dict[str, Any]:
         return UserVisit._common(self) | {"environment": self.environment}
 
@@ -201,13 +214,27 @@ async def _anybodys_form(visit: AnybodysVisit) -> Form:
 
 async def _users_form(visit: UsersVisit) -> Form:
     form = await _form(visit.request)
-    if not hmac.compare_digest(form.typed("csrf").encode(), visit.session.csrf.encode()):
-        raise FormRefusedError
+    _require_own(visit, form)
     return form
 
 
+async def _users_upload(visit: UsersVisit) -> tuple[Form, bytes]:
+    """Return the form, and the file in it; nothing if there is none."""
+    async with visit.request.form(max_files=1) as sent:
+        fields = [(name, value) for name, value in sent.multi_items() if isinstance(value, str)]
+        files = [value for value in sent.values() if isinstance(value, UploadFile)]
+        form = Form(fields)
+        _require_own(visit, form)
+        return form, await files[0].read() if files else b""
+
+
+def _require_own(visit: UserVisit, form: Form) -> None:
+    if not hmac.compare_digest(form.typed("csrf").encode(), visit.session.csrf.encode()):
+        raise FormRefusedError
+
+
 async def _form(request: Request) -> Form:
-    async with request.form(max_files=0) as sent:
+    async with request.form(max_files=0, max_part_size=_LONGEST_FIELD) as sent:
         return Form((name, cast("str", text)) for name, text in sent.multi_items())
 
 
@@ -216,3 +243,4 @@ UsersVisit = Annotated[UserVisit, Depends(_user_visit)]
 EnvironmentsVisit = Annotated[EnvironmentVisit, Depends(_environment_visit)]
 AnybodysForm = Annotated[Form, Depends(_anybodys_form)]
 UsersForm = Annotated[Form, Depends(_users_form)]
+UsersUpload = Annotated[tuple[Form, bytes], Depends(_users_upload)]

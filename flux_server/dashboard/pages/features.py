@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fastapi import APIRouter, Response
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Feature, Metric
-from flux_server.catalog.features import save_feature, save_metric
+from flux_server.catalog.features import archive_feature, archive_metric, save_feature, save_metric
 from flux_server.catalog.reading import (
+    Described,
     Plan,
-    list_features,
-    list_metrics,
+    describe_features,
+    describe_metrics,
+    find_feature,
+    find_metric,
     list_plans,
     read_feature,
     read_metric,
 )
+from flux_server.dashboard.clashes import SEEN, fingerprint, notice_clash
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 
@@ -46,6 +49,7 @@ ENFORCEMENTS = {
     "hard": "it stops there",
     "soft": "more can be used, and is billed",
 }
+_NEW_FEATURE = {"kind": "boolean", "merge": "base_plus_addons", "reset": "billing", "enforcement": "hard"}
 _KEY_NEEDED = "give a key: a-z, 0-9, “.” and “-”"
 
 
@@ -53,17 +57,22 @@ _KEY_NEEDED = "give a key: a-z, 0-9, “.” and “-”"
 async def show_features(visit: EnvironmentsVisit) -> Response:
     """List what can be granted and what is counted."""
     async with visit.read() as connection:
-        features = await list_features(connection, visit.key)
-        metrics = await list_metrics(connection, visit.key)
+        features = await describe_features(connection, visit.key)
+        metrics = await describe_metrics(connection, visit.key)
         plans = await list_plans(connection, visit.key)
+    archived = [
+        *(("feature", each) for each in features if each.archived_at is not None),
+        *(("metric", each) for each in metrics if each.archived_at is not None),
+    ]
     return visit.page(
         "features.html",
         section="features",
-        features=features,
-        granting={feature.key: _granting(plans, feature.key) for feature in features},
-        limiting={metric.key: _limiting(features, metric.key) for metric in metrics},
+        archived=archived,
+        features=[each for each in features if each.archived_at is None],
+        granting={each.value.key: _granting(plans, each.value.key) for each in features},
+        limiting={each.value.key: _limiting(features, each.value.key) for each in metrics},
         merges=MERGES,
-        metrics=metrics,
+        metrics=[each for each in metrics if each.archived_at is None],
         resets=RESETS,
     )
 
@@ -71,26 +80,7 @@ async def show_features(visit: EnvironmentsVisit) -> Response:
 @router.get("/{environment}/feature")
 async def show_feature(visit: EnvironmentsVisit) -> Response:
     """Show the form of a feature; without a key that of a new one."""
-    form = Form.of(
-        {"kind": "boolean", "merge": "base_plus_addons", "reset": "billing", "enforcement": "hard"}
-    )
-    if key := visit.query("key"):
-        async with visit.read() as connection:
-            described = await read_feature(connection, visit.key, key)
-        feature = described.value
-        form = Form.of(
-            {
-                "description": described.description,
-                "enforcement": feature.enforcement,
-                "key": feature.key,
-                "kind": feature.kind,
-                "merge": feature.merge,
-                "metric": feature.metric,
-                "name": feature.name,
-                "reset": feature.reset,
-            }
-        )
-    return await _feature_page(visit, form)
+    return await _feature_page(visit)
 
 
 @router.post("/{environment}/feature")
@@ -101,9 +91,12 @@ async def define_feature(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     description = form.text("description", most=2_000)
     if form.ok:
         with form.tried():
-            async with visit.write() as connection:
-                if not present:
-                    _require_new(form, feature.key, await list_features(connection, visit.key))
+            async with visit.edit() as connection:
+                if present:
+                    stored = _feature_form(await read_feature(connection, visit.key, present))
+                    await notice_clash(connection, visit.key, form, stored, "feature", present)
+                else:
+                    _require_new(form, await find_feature(connection, visit.key, feature.key))
                 if form.ok:
                     await save_feature(connection, visit.key, feature, visit.now, description=description)
     if form.ok:
@@ -111,23 +104,20 @@ async def define_feature(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     return await _feature_page(visit, form)
 
 
+@router.post("/{environment}/feature/archive")
+async def archive_one_feature(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Archive the feature, or with `restore` take that back."""
+    key, archived = visit.query("key"), not form.typed("restore")
+    async with visit.write() as connection:
+        await archive_feature(connection, visit.key, key, visit.now, archived=archived)
+    said = f"Feature {key} is {'archived' if archived else 'restored'}."
+    return visit.goto(visit.address("features"), say=said)
+
+
 @router.get("/{environment}/metric")
 async def show_metric(visit: EnvironmentsVisit) -> Response:
     """Show the form of a metric; without a key that of a new one."""
-    form = Form()
-    if key := visit.query("key"):
-        async with visit.read() as connection:
-            described = await read_metric(connection, visit.key, key)
-        metric = described.value
-        form = Form.of(
-            {
-                "description": described.description,
-                "key": metric.key,
-                "name": metric.name,
-                "unit": metric.unit,
-            }
-        )
-    return _metric_page(visit, form)
+    return await _metric_page(visit)
 
 
 @router.post("/{environment}/metric")
@@ -139,14 +129,27 @@ async def define_metric(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     description = form.text("description", most=2_000)
     if form.ok:
         with form.tried():
-            async with visit.write() as connection:
-                if not present:
-                    _require_new(form, key, await list_metrics(connection, visit.key))
+            async with visit.edit() as connection:
+                if present:
+                    stored = _metric_form(await read_metric(connection, visit.key, present))
+                    await notice_clash(connection, visit.key, form, stored, "metric", present)
+                else:
+                    _require_new(form, await find_metric(connection, visit.key, key))
                 if form.ok:
                     await save_metric(connection, visit.key, metric, visit.now, description=description)
     if form.ok:
         return visit.goto(visit.address("features"), say=f"Metric {key} is saved.")
-    return _metric_page(visit, form)
+    return await _metric_page(visit, form)
+
+
+@router.post("/{environment}/metric/archive")
+async def archive_one_metric(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Archive the metric, or with `restore` take that back."""
+    key, archived = visit.query("key"), not form.typed("restore")
+    async with visit.write() as connection:
+        await archive_metric(connection, visit.key, key, visit.now, archived=archived)
+    said = f"Metric {key} is {'archived' if archived else 'restored'}."
+    return visit.goto(visit.address("features"), say=said)
 
 
 def _read_feature(form: Form, key: str) -> Feature:
@@ -165,9 +168,10 @@ def _read_feature(form: Form, key: str) -> Feature:
     )
 
 
-def _require_new(form: Form, key: str, present: Iterable[Feature | Metric]) -> None:
-    if key in {known.key for known in present}:
-        form.wrong("key", f"there is a “{key}” already; edit that one, or choose another key")
+def _require_new(form: Form, present: Described[Feature] | Described[Metric] | None) -> None:
+    if present is not None:
+        which = "edit that one" if present.archived_at is None else "it is archived; restore that one"
+        form.wrong("key", f"there is a “{present.value.key}” already; {which}, or choose another key")
 
 
 def _granting(plans: Iterable[Plan], feature: str) -> list[str]:
@@ -183,35 +187,81 @@ def _granting(plans: Iterable[Plan], feature: str) -> list[str]:
     ]
 
 
-def _limiting(features: Iterable[Feature], metric: str) -> list[str]:
-    return [feature.key for feature in features if feature.metric == metric]
+def _limiting(features: Iterable[Described[Feature]], metric: str) -> list[str]:
+    return [each.value.key for each in features if each.value.metric == metric and each.archived_at is None]
 
 
-async def _feature_page(visit: EnvironmentVisit, form: Form) -> Response:
+def _feature_form(described: Described[Feature]) -> Form:
+    feature = described.value
+    return Form.of(
+        {
+            SEEN: fingerprint(described),
+            "description": described.description,
+            "enforcement": feature.enforcement,
+            "kind": feature.kind,
+            "merge": feature.merge if feature.merge in MERGES else _NEW_FEATURE["merge"],
+            "metric": feature.metric,
+            "name": feature.name,
+            "reset": feature.reset,
+        }
+    )
+
+
+def _metric_form(described: Described[Metric]) -> Form:
+    metric = described.value
+    return Form.of(
+        {
+            SEEN: fingerprint(described),
+            "description": described.description,
+            "name": metric.name,
+            "unit": metric.unit,
+        }
+    )
+
+
+async def _feature_page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
+    key = visit.query("key")
     async with visit.read() as connection:
-        metrics = await _metric_choices(connection, visit.key)
+        described = await read_feature(connection, visit.key, key) if key else None
+        metrics = await describe_metrics(connection, visit.key)
+    form = form or (_feature_form(described) if described else Form.of(_NEW_FEATURE))
     return visit.page(
         "feature.html",
         status=200 if form.ok else form.status,
         section="features",
+        archived_at=described.archived_at if described else None,
         form=form,
-        key=visit.query("key"),
+        key=key,
         kinds=[(kind, *words) for kind, words in KINDS.items()],
         merges=MERGES.items(),
-        metrics=metrics,
+        metrics=_metric_choices(metrics, form.typed("metric")),
         resets=RESETS.items(),
         enforcements=ENFORCEMENTS.items(),
     )
 
 
-def _metric_page(visit: EnvironmentVisit, form: Form) -> Response:
-    status = 200 if form.ok else form.status
-    return visit.page("metric.html", status=status, section="features", form=form, key=visit.query("key"))
+async def _metric_page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
+    key = visit.query("key")
+    async with visit.read() as connection:
+        described = await read_metric(connection, visit.key, key) if key else None
+    form = form or (_metric_form(described) if described else Form())
+    return visit.page(
+        "metric.html",
+        status=200 if form.ok else form.status,
+        section="features",
+        archived_at=described.archived_at if described else None,
+        form=form,
+        key=key,
+    )
 
 
-async def _metric_choices(connection: AsyncConnection, environment: str) -> list[tuple[str, str]]:
-    metrics = await list_metrics(connection, environment)
+def _metric_choices(metrics: Iterable[Described[Metric]], chosen: str) -> list[tuple[str, str]]:
+    """Return the metrics that a limit can be used up by: not archived ones, but the one it has."""
     return [
         ("", "nothing: the number itself is the limit"),
-        *((metric.key, metric.key) for metric in metrics),
+        *(
+            (each.value.key, each.value.key)
+            for each in metrics
+            if each.archived_at is None or each.value.key == chosen
+        ),
     ]

@@ -13,6 +13,7 @@ from flux_server.organizations.organizations import (
     list_organizations,
     read_organization,
 )
+from flux_server.stripe.owners import find_owners
 
 __all__ = ["router"]
 
@@ -25,9 +26,11 @@ _PAGE = 50
 async def show_organizations(visit: EnvironmentsVisit) -> Response:
     """List organizations in the order of their ids, a page at a time."""
     query, after = visit.query("query")[:255], visit.query("after")
+    wanted = query.strip()
     async with visit.read() as connection:
+        also = await find_owners(connection, visit.key, wanted) if wanted else ()
         found = await list_organizations(
-            connection, visit.key, query=query.strip(), after=after, limit=_PAGE + 1
+            connection, visit.key, query=wanted, also=also, after=after, limit=_PAGE + 1
         )
     return visit.page(
         "organizations.html",

@@ -1,29 +1,29 @@
-"""Plans: what each grants and by which prices it is sold; drafts, publishing, and the default plan."""
+"""Plans: what each grants and by which prices it is sold; drafts, archiving, and the default plan."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from flux_server.catalog.plans import save_plan, set_default_plan
-from flux_server.catalog.publishing import publish_plan
-from flux_server.catalog.reading import list_features, list_metrics, list_plans, read_plan
+from flux_server.catalog.plans import archive_plan, save_plan, set_default_plan
+from flux_server.catalog.reading import (
+    Plan,
+    describe_features,
+    find_plan,
+    list_features,
+    list_metrics,
+    list_plans,
+    read_plan,
+)
+from flux_server.dashboard.clashes import notice_clash
 from flux_server.dashboard.forms import Form
-from flux_server.dashboard.plan_forms import filled_in, price_rows, read_draft
+from flux_server.dashboard.plan_forms import filled_in, grantable, price_rows, read_draft
+from flux_server.dashboard.policy_forms import sentences
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 from flux_server.organizations.catalog_changes import apply_prices
 
 __all__ = ["router"]
 
 router = APIRouter(default_response_class=Response)
-
-_EXISTING = [
-    (
-        "stay",
-        "They stay on the version they have",
-        "Only who subscribes from now on gets the new version.",
-    ),
-    ("migrate", "They migrate to the new version", "Everybody has what it grants at once."),
-]
 
 
 @router.get("/{environment}/plans")
@@ -47,21 +47,18 @@ async def choose_default_plan(visit: EnvironmentsVisit, form: UsersForm) -> Resp
 @router.get("/{environment}/plan")
 async def show_plan(visit: EnvironmentsVisit) -> Response:
     """Show a plan: what it grants now, what its draft would change, and how it came to be."""
-    return await _plan_page(visit, Form.of({"existing": "stay"}))
+    return await _plan_page(visit, Form())
 
 
-@router.post("/{environment}/plan/publish")
-async def publish(visit: EnvironmentsVisit, form: UsersForm) -> Response:
-    """Publish the plan's draft as its next version."""
-    key = visit.query("key")
-    existing = form.choice("existing", {choice for choice, _, _ in _EXISTING})
-    if form.ok:
-        with form.tried():
-            async with visit.write() as connection:
-                version = await publish_plan(connection, visit.key, key, existing=existing, now=visit.now)
-                await apply_prices(connection, visit.key, visit.now)
-            said = f"Version {version.version} of plan {key} is published."
-            return visit.goto(visit.address("plan", key=key), say=said)
+@router.post("/{environment}/plan/archive")
+async def archive(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Archive the plan, or with `restore` take that back."""
+    key, archived = visit.query("key"), not form.typed("restore")
+    with form.tried():
+        async with visit.write() as connection:
+            await archive_plan(connection, visit.key, key, visit.now, archived=archived)
+        said = f"Plan {key} is {'archived' if archived else 'restored'}."
+        return visit.goto(visit.address("plan", key=key), say=said)
     return await _plan_page(visit, form)
 
 
@@ -78,45 +75,54 @@ async def show_plan_form(visit: EnvironmentsVisit) -> Response:
 @router.post("/{environment}/plan/edit")
 async def save(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     """Save the plan: its name and prices at once, its grants as a draft."""
-    present = visit.query("key")
+    plan = await _save(visit, form)
+    if plan is None:
+        return await _plan_form_page(visit, form)
+    said = f"Plan {plan.key} is saved." + (" Publish its draft to put it in force." if plan.draft else "")
+    return visit.goto(visit.address("plan", key=plan.key), say=said)
+
+
+async def _save(visit: EnvironmentVisit, form: Form) -> Plan | None:
+    """Return the plan as it is saved; None if something is wrong with the form."""
+    key = visit.query("key")
     async with visit.read() as connection:
-        draft = read_draft(form, present, await list_features(connection, visit.key))
-    if form.ok:
-        with form.tried():
-            async with visit.write() as connection:
-                if not present and draft.key in {
-                    plan.key for plan in await list_plans(connection, visit.key)
-                }:
-                    form.wrong("key", f"there is a plan “{draft.key}” already; edit that one")
-                if form.ok:
-                    plan = await save_plan(connection, visit.key, draft, visit.now)
-                    await apply_prices(connection, visit.key, visit.now)
-    if form.ok:
-        said = f"Plan {draft.key} is saved." + (
-            " Publish its draft to put it in force." if plan.draft else ""
-        )
-        return visit.goto(visit.address("plan", key=draft.key), say=said)
-    return await _plan_form_page(visit, form)
+        draft = read_draft(form, key, await list_features(connection, visit.key))
+    if not form.ok:
+        return None
+    with form.tried():
+        async with visit.edit() as connection:
+            if key:
+                stored = filled_in(await read_plan(connection, visit.key, key))
+                await notice_clash(connection, visit.key, form, stored, "plan", key)
+            elif await find_plan(connection, visit.key, draft.key):
+                form.wrong("key", f"there is a plan “{draft.key}” already; edit that one")
+            if form.ok:
+                plan = await save_plan(connection, visit.key, draft, visit.now)
+                await apply_prices(connection, visit.key, visit.now)
+                return plan
+    return None
 
 
 async def _plans_page(visit: EnvironmentVisit, form: Form) -> Response:
     async with visit.read() as connection:
         plans = await list_plans(connection, visit.key)
-    possible = [(plan.key, plan.name) for plan in plans if plan.kind == "base" and plan.versions]
+    live = [plan for plan in plans if plan.archived_at is None]
+    possible = [(plan.key, plan.name) for plan in live if plan.kind == "base" and plan.versions]
     return visit.page(
         "plans.html",
         status=200 if form.ok else form.status,
         section="plans",
+        archived=[plan for plan in plans if plan.archived_at is not None],
         choices=[("", "None: they have nothing"), *possible],
         form=form,
-        plans=plans,
+        plans=live,
     )
 
 
 async def _plan_page(visit: EnvironmentVisit, form: Form) -> Response:
     async with visit.read() as connection:
         plan = await read_plan(connection, visit.key, visit.query("key"))
-        features = await list_features(connection, visit.key)
+        features = await describe_features(connection, visit.key)
     published = {grant.feature: grant for grant in plan.versions[-1].grants} if plan.versions else {}
     drafted = published if plan.draft is None else {grant.feature: grant for grant in plan.draft}
     return visit.page(
@@ -124,23 +130,23 @@ async def _plan_page(visit: EnvironmentVisit, form: Form) -> Response:
         status=200 if form.ok else form.status,
         section="plans",
         drafted=drafted,
-        existing=_EXISTING,
-        features=[feature for feature in features if feature.key in published.keys() | drafted.keys()],
+        features=[each for each in features if each.value.key in published.keys() | drafted.keys()],
         form=form,
         plan=plan,
+        policy=None if plan.policy is None else sentences(plan.policy),
         published=published,
     )
 
 
 async def _plan_form_page(visit: EnvironmentVisit, form: Form) -> Response:
     async with visit.read() as connection:
-        features = await list_features(connection, visit.key)
+        features = await describe_features(connection, visit.key)
         metrics = await list_metrics(connection, visit.key)
     return visit.page(
         "plan_form.html",
         status=200 if form.ok else form.status,
         section="plans",
-        features=features,
+        features=grantable(features, form),
         form=form,
         key=visit.query("key"),
         prices=price_rows(form),

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import insert
 
 from flux_middleware.snapshot import OrganizationRecord, Override, encode
-from flux_server.api import streaming
+from flux_server import streaming
 from flux_server.organizations.tables import organizations
 from tests.flux_server.api.routes import furnish
 from tests.flux_server.running import NOON, RunningServer

@@ -111,6 +111,11 @@ class Person:
         encoded = {"Content-Type": "application/x-www-form-urlencoded"}
         return Page(self.client.post(target, content=urlencode(fields), headers=encoded))
 
+    def upload(self, page: Page, action: str, content: bytes, name: str = "file") -> Page:
+        """Send the page's form to `action` with a file."""
+        fields = dict(page.fields(action))
+        return Page(self.client.post(action, data=fields, files={name: ("some file", content)}))
+
 
 def _fields(form: Element) -> Iterator[tuple[str, str]]:
     for element in form.walk():
@@ -122,6 +127,8 @@ def _fields(form: Element) -> Iterator[tuple[str, str]]:
             chosen = [option for option in options if "selected" in option.attributes] or options[:1]
             yield from ((name, option.attributes["value"]) for option in chosen)
         elif element.tag == "input":
+            if element.attributes.get("type") == "file":
+                continue
             can_be_checked = element.attributes.get("type") in ("radio", "checkbox")
             if not can_be_checked or "checked" in element.attributes:
                 yield name, element.attributes.get("value", "on" if can_be_checked else "")

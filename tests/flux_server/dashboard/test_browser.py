@@ -74,6 +74,8 @@ def publish(tab: Page) -> None:
     tab.locator("[id='value:calls-per-month']").fill("100,000")
     press(tab, "Save")
     expect(tab.get_by_text("never published")).to_be_visible()
+    follow(tab, "See what publishing changes")
+    expect(tab.get_by_role("row", name="calls-per-month")).to_contain_text("100,000")
     press(tab, "Publish")
     expect(tab.get_by_role("status")).to_have_text("Version 1 of plan pro is published.")
     follow(tab, "Plans")

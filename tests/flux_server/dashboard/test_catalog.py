@@ -112,7 +112,7 @@ def test_a_plan_is_made_published_and_becomes_the_default(server: RunningServer,
     page = ada.send(ada.open("/test/plan/edit"), "/test/plan/edit", **typed)
     assert page.said == "Plan team is saved. Publish its draft to put it in force."
 
-    page = ada.send(page, "/test/plan/publish")
+    page = ada.send(ada.open("/test/plan/publish?key=team"), "/test/plan/publish")
     assert page.said == "Version 1 of plan team is published."
     page = ada.send(ada.open("/test/plans"), "/test/default-plan", plan="team")
 
@@ -137,7 +137,8 @@ def test_opening_a_plan_and_saving_it_changes_nothing(server: RunningServer, ada
         Grant("seats", 2, per_unit=True),
         Grant("sso", False),
     )
-    draft = PlanDraft("pro", "Pro", "base", (PlanPrice("a"), PlanPrice("b", "calls")), grants)
+    prices = PlanPrice("a"), PlanPrice("b", "calls")
+    draft = PlanDraft("pro", "Pro", "base", prices, grants, "For teams.")
     server.write(lambda connection: save_plan(connection, "test", draft, NOON))
     before = plan(server)
 
@@ -155,10 +156,9 @@ def test_publishing_says_what_becomes_of_present_subscribers(
     server: RunningServer, ada: Person, existing: str, replaced_by: int | None
 ) -> None:
     furnish(server)
-    page = ada.open("/test/plan?key=pro")
-    assert "audit-logs — yes changed" in page.text
+    assert "audit-logs — yes changed" in ada.open("/test/plan?key=pro").text
 
-    page = ada.send(page, "/test/plan/publish", existing=existing)
+    page = ada.send(ada.open("/test/plan/publish?key=pro"), "/test/plan/publish", existing=existing)
 
     assert page.said == "Version 2 of plan pro is published."
     assert plan(server).versions[0].replaced_by == replaced_by
@@ -203,10 +203,130 @@ def test_two_prices_of_one_plan_are_each_kept_with_what_they_bill(server: Runnin
 
 def test_publishing_without_a_draft_is_refused(server: RunningServer, ada: Person) -> None:
     furnish(server)
-    page = ada.open("/test/plan?key=pro")
+    page = ada.open("/test/plan/publish?key=pro")
     ada.send(page, "/test/plan/publish")
 
     again = ada.send(page, "/test/plan/publish")
 
     assert again.status == 409
     assert len(plan(server).versions) == 2
+
+
+def send_archive(ada: Person, what: str, key: str, **typed: str) -> Page:
+    return ada.send(ada.open(f"/test/{what}?key={key}"), f"/test/{what}/archive", **typed)
+
+
+@pytest.mark.parametrize(("what", "key"), [("feature", "audit-logs"), ("metric", "calls")])
+def test_what_is_archived_is_shown_apart_and_can_be_restored(
+    server: RunningServer, ada: Person, what: str, key: str
+) -> None:
+    furnish(server)
+
+    page = send_archive(ada, what, key)
+
+    assert page.said == f"{what.capitalize()} {key} is archived."
+    assert f"{what.capitalize()} {key} since 2025-10-09 12:00 UTC" in page.text
+    assert not [row for row in page.root.all("tr") if row.text.startswith(f"{key} ")]
+    page = send_archive(ada, what, key)
+    assert page.said == f"{what.capitalize()} {key} is restored."
+    assert [row for row in page.root.all("tr") if row.text.startswith(f"{key} ")]
+
+
+def test_a_metric_that_is_archived_is_offered_to_no_new_limit(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    send_archive(ada, "metric", "calls")
+
+    page = ada.open("/test/feature")
+    assert not page.root.all("option", value="calls")
+    page = ada.open("/test/feature?key=calls-per-month")
+    assert dict(page.fields("/test/feature"))["metric"] == "calls"
+
+
+def test_an_archived_feature_is_only_in_forms_of_plans_that_grant_it(
+    server: RunningServer, ada: Person
+) -> None:
+    furnish(server)
+    send_archive(ada, "feature", "audit-logs")
+
+    assert "audit-logs" not in ada.open("/test/plan/edit?key=free").text
+    page = ada.open("/test/plan/edit?key=pro")
+    assert "audit-logs archived: leave it out" in page.text
+    page = ada.send(page, "/test/plan/edit", name="Kept")
+    assert "feature 'audit-logs' is archived" in page.errors["0"]
+
+
+def test_a_plan_that_is_archived_is_shown_apart_and_can_be_restored(
+    server: RunningServer, ada: Person
+) -> None:
+    furnish(server)
+
+    page = send_archive(ada, "plan", "pro")
+
+    assert page.said == "Plan pro is archived."
+    assert plan(server).archived_at == NOON
+    assert not page.root.all("a", href="/test/plan/publish?key=pro")
+    assert "Pro since 2025-10-09 12:00 UTC" in ada.open("/test/plans").text
+    assert (
+        "archived; restore it first" in ada.send(ada.open("/test/plan/edit?key=pro"), "/test/plan/edit").text
+    )
+    assert send_archive(ada, "plan", "pro").said == "Plan pro is restored."
+
+
+def test_the_default_plan_says_why_it_cannot_be_archived(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+
+    page = ada.open("/test/plan?key=free")
+
+    assert "To archive it, choose another default plan first." in page.text
+    assert not [form for form in page.root.all("form") if "archive" in form.attributes.get("action", "")]
+
+
+def test_descriptions_are_shown_where_a_plan_is_put_together(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    ada.send(ada.open("/test/feature?key=seats"), "/test/feature", description="Who can sign in")
+    ada.send(ada.open("/test/plan/edit?key=pro"), "/test/plan/edit", description="For teams")
+
+    form = ada.open("/test/plan/edit?key=pro")
+    (seats,) = form.root.all("input", name="value:seats")
+    (hint,) = form.root.all("span", id=seats.attributes["aria-describedby"])
+
+    assert hint.text == "Who can sign in"
+    assert "Who can sign in" in ada.open("/test/features").text
+    assert "For teams" in ada.open("/test/plan?key=pro").text
+    assert "Pro pro For teams" in ada.open("/test/plans").text
+
+
+def test_publishing_shows_what_changes_for_how_many(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    ada.send(ada.open("/test/plan/edit?key=pro"), "/test/plan/edit", value__seats="20", value__sso="")
+
+    page = ada.open("/test/plan/publish?key=pro")
+
+    rows = [row.text for row in page.root.all("tr")]
+    assert rows[1:4] == ["audit-logs — yes new", "seats 10 20 changed", "sso yes — gone"]
+    assert rows[5:] == ["1 1 version 1"]
+    assert "What about present subscribers, 1 organization?" in page.text
+    assert "It is the default plan." not in page.text
+
+
+def test_publishing_the_default_plan_says_whom_it_reaches(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    ada.send(ada.open("/test/plan/edit?key=free"), "/test/plan/edit", value__seats="2")
+
+    page = ada.open("/test/plan/publish?key=free")
+
+    assert "Every organization without a base plan has version 2 at once" in page.text
+    assert "No organization subscribes to it." in page.text
+
+
+def test_subscribers_that_migrated_are_counted_with_the_version_they_have(
+    server: RunningServer, ada: Person
+) -> None:
+    furnish(server)
+    for seats in ("20", "30"):
+        ada.send(ada.open("/test/plan/publish?key=pro"), "/test/plan/publish", existing="migrate")
+        ada.send(ada.open("/test/plan/edit?key=pro"), "/test/plan/edit", value__seats=seats)
+
+    page = ada.open("/test/plan/publish?key=pro")
+
+    assert [row.text for row in page.root.all("tr")][-1] == "1 1 version 3"

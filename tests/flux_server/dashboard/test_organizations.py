@@ -115,6 +115,12 @@ def test_a_denial_needs_no_value(server: RunningServer, ada: Person) -> None:
         pytest.param({"until": "soon"}, "until", "give a date", id="until"),
         pytest.param({"until": "2020-01-01T00:00"}, "0", "not in the future", id="past"),
         pytest.param({"effect": "deny"}, "0", "takes no value", id="denial-with-a-value"),
+        pytest.param({"since": "soon"}, "since", "give a date", id="since"),
+        pytest.param({"lasts": "a while"}, "lasts", "give a time like 14 days", id="lasts"),
+        pytest.param({"lasts": "0"}, "lasts", "over at once", id="lasts-no-time"),
+        pytest.param({"lasts": "999999999 weeks"}, "lasts", "at most 36500 days", id="lasts-endless"),
+        pytest.param({"lasts": "1 day", "until": "2026-01-01T00:00"}, "lasts", "not both", id="both"),
+        pytest.param({"enforcement": "soft"}, "0", "is used up by a metric", id="enforcement"),
     ],
 )
 def test_a_refused_override_is_shown_as_it_was_typed(
@@ -129,6 +135,58 @@ def test_a_refused_override_is_shown_as_it_was_typed(
     assert complaint in page.errors[field]
     assert dict(page.fields(OVERRIDE))["value"] == typed["value"]
     assert len(overrides(server)) == 1
+
+
+def test_a_feature_is_given_for_some_days(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    typed = {"feature": "sso", "value": "yes", "lasts": "14 days", "reason": "a trial"}
+
+    page = ada.send(ada.open(ACME), OVERRIDE, **typed)
+
+    assert by_ada(server).until == NOON + 14 * 86_400
+    assert "sso set yes — 2025-10-23 12:00 UTC ada@example.com: a trial" in page.text
+
+
+def test_an_override_that_is_yet_to_come_is_shown_apart(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    typed = {
+        "since": "2025-11-01T00:00",
+        "lasts": "1 day",
+        "enforcement": "soft",
+        "value": "5",
+        "reason": "fair",
+    }
+
+    page = ada.send(ada.open(ACME), OVERRIDE, feature="calls-per-month", **typed)
+
+    assert page.said == "The override of calls-per-month will be in force."
+    assert (by_ada(server).until, by_ada(server).enforcement) == (1_762_041_600, "soft")
+    assert "Yet to come" in [heading.text for heading in page.root.all("h3")]
+    assert "set 5 more is billed 2025-11-01 00:00 UTC 2025-11-02 00:00 UTC" in page.text
+
+
+def test_an_override_that_is_over_is_shown_apart(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+    server.clock.now = NOON + 6 * 86_400
+
+    page = ada.open(ACME)
+
+    (over,) = [
+        details for details in page.root.all("details") if details.text.startswith("1 override is over")
+    ]
+    assert row(page, "seats add 3").startswith("seats add 3 — 2025-10-14 12:00 UTC bob@example.com")
+    assert "seats add 3" in over.text
+    assert "No exception is made for it now." in page.text
+
+
+def test_an_organization_is_renamed(server: RunningServer, ada: Person) -> None:
+    furnish(server)
+
+    page = ada.send(ada.open(ACME), "/test/organization/name", name="Acme GmbH")
+
+    assert (page.heading, page.said) == ("Acme GmbH", "The name is changed.")
+    page = ada.send(page, "/test/organization/name", name=" ")
+    assert page.errors == {"name": "give it a name"}
 
 
 def test_an_override_is_removed(server: RunningServer, ada: Person) -> None:
@@ -227,6 +285,7 @@ def test_organizations_are_paged_through_in_order(server: RunningServer, ada: Pe
         pytest.param("ACM", ["acme"], id="id"),
         pytest.param(" inc", ["acme"], id="name"),
         pytest.param("%", ["100%"], id="wildcard"),
+        pytest.param("sub_1", ["acme"], id="subscription"),
         pytest.param("nobody", [], id="none"),
     ],
 )
