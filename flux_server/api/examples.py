@@ -20,6 +20,7 @@ PARAMETERS: Final[dict[str, object]] = {
 MEANINGS: Final[dict[str, str]] = {
     "accept-encoding": "`gzip` has the answer compressed.",
     "customer": "The customer's id in Stripe.",
+    "format": "The form of the file: `csv` or `ndjson`.",
     "override": "The override's id.",
     "stripe-signature": "Stripe's signature of the body.",
     "token": "The last part of the link's `webhook_url`.",
@@ -31,6 +32,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "/v1/features/": ("The feature's key.", "calls"),
     "/v1/metrics/": ("The metric's key.", "api-calls"),
     "/v1/plans/": ("The plan's key.", "pro"),
+    "/v1/organizations/": ("The feature's key.", "sso"),
 }
 """What `key` is in addresses that begin so, and a value of it."""
 
