@@ -38,7 +38,7 @@ from flux_server.api.stream import Streams
 from flux_server.dashboard.app import WithDashboard, create_dashboard
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
-from flux_server.environments.jobs import environment_jobs
+from flux_server.environments.jobs import Watch, environment_jobs
 from flux_server.errors import StartError
 from flux_server.jobs.runner import run_jobs
 from flux_server.migrations.upgrade import upgrade
@@ -73,7 +73,8 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.monitoring = Monitoring()
     app.state.snapshot_turns = asyncio.Semaphore(_SNAPSHOTS_AT_ONCE)
     app.state.database = _database(settings)
-    app.state.streams = Streams(app.state.database.bell)
+    app.state.watch = Watch(app.state.database)
+    app.state.streams = Streams(app.state.database.bell, app.state.watch)
     app.state.stripe = Connector(app.state.database, settings, clock)
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
@@ -124,7 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await _prepare_database(database, app.state.clock)
         jobs = [
-            *environment_jobs(database, app.state.clock),
+            *environment_jobs(database, app.state.watch, app.state.clock),
             *organization_jobs(database, app.state.clock),
             *stripe_jobs(connector),
         ]

@@ -23,6 +23,7 @@ from flux_server.bell import Bell
 from flux_server.database import Database
 from flux_server.environments.api_keys import API_KEYS_TOPIC, is_live
 from flux_server.environments.environments import read_environment
+from flux_server.environments.jobs import Watch
 from flux_server.environments.revisions import current_revision, revision_topics
 from flux_server.errors import UnavailableError
 from flux_server.streaming import PiecewiseResponse
@@ -38,8 +39,9 @@ _MEDIA_TYPE = "text/event-stream"
 class Streams:
     """The streams that are open on this server: they would never end by themselves."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: Bell, watch: Watch) -> None:
         self.closing = False
+        self.watch = watch
         self._bell = bell
 
     def close(self) -> None:
@@ -146,7 +148,9 @@ class _Stream:
                     if batch.more:
                         rung.set()
                 if self._time() >= beat:
-                    yield _event("heartbeat", Heartbeat(self.follower.revision))
+                    # Seen apart from the bell: a follower finds out by it that a push was lost, wherever it was.
+                    newest = self.streams.watch.newest(self.follower.environment)
+                    yield _event("heartbeat", Heartbeat(max(newest, self.follower.revision)))
                     beat = self._time() + self.heartbeat
                 with suppress(TimeoutError):
                     await asyncio.wait_for(rung.wait(), beat - self._time())

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from flux_server.catalog.document import CatalogDocument, document_json, document_schema
 from flux_server.catalog.document_changes import Change, Difference
 from flux_server.catalog.document_reading import read_document
-from flux_server.catalog.errors import place
+from flux_server.catalog.errors import InvalidDocumentError, place
 from flux_server.catalog.values import Existing
 from flux_server.cli.catalog_changes import print_changes
 from flux_server.cli.catalog_file import (
@@ -150,6 +150,11 @@ def _asking(url: str) -> Iterator[Remote]:
         except RemoteError as error:
             lines = [f"{place(one['at'])}: {one['detail']}" for one in error.errors]
             raise CommandError(*lines or [str(error)]) from error
+        except (InvalidDocumentError, msgspec.ValidationError) as error:
+            raise CommandError(
+                f"{url} answers what this command does not understand ({error}); is FLUX_URL right, and is "
+                "flux here as new as there?"
+            ) from error
 
 
 def _read(file: Path, prices: Path | None, keep_prices: bool) -> CatalogDocument:

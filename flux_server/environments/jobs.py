@@ -12,29 +12,34 @@ from flux_server.environments.kept_answers import prune_answers
 from flux_server.environments.revisions import all_revisions, prune_changes
 from flux_server.jobs.runner import Job
 
-__all__ = ["environment_jobs"]
+__all__ = ["Watch", "environment_jobs"]
 
 _LOOK_AGAIN = 1.0
 _PRUNE_INTERVAL = 600.0
 _KEPT_CHANGES = 100_000
 
 
-def environment_jobs(database: Database, clock: Callable[[], float]) -> list[Job]:
+def environment_jobs(database: Database, watch: Watch, clock: Callable[[], float]) -> list[Job]:
     """Return the jobs that every server runs."""
     return [
-        Job("watch", topics=(), interval=_LOOK_AGAIN, run=_Watch(database).run),
+        Job("watch", topics=(), interval=_LOOK_AGAIN, run=watch.run),
         Job("prune", topics=(), interval=_PRUNE_INTERVAL, run=_Prune(database, clock).run),
     ]
 
 
 @dataclass
-class _Watch:
-    """Ring for what another process committed: one small read for all the streams of this one."""
+class Watch:
+    """Rings for what another process committed: one small read for all the streams of this one."""
 
     database: Database
     seen: dict[str, int] = field(default_factory=dict)
 
+    def newest(self, environment: str) -> int:
+        """Return the newest revision that was seen of the environment; 0 if none was yet."""
+        return self.seen.get(f"changes:{environment}", 0)
+
     async def run(self) -> bool:
+        """Look once."""
         async with self.database.read() as connection:
             revisions = await all_revisions(connection)
             present = {f"{log}:{environment}": value for (environment, log), value in revisions.items()}

@@ -107,6 +107,19 @@ def test_a_follower_of_a_database_that_is_gone_gets_all_standings(sdk: httpx.Cli
     assert names == ["hello", "usage"]
 
 
+def test_a_heartbeat_tells_of_a_change_whose_push_was_lost(
+    server: RunningServer, admin: httpx.Client, sdk: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with follow(sdk, heartbeat=0.2) as events:
+        next(events)
+        monkeypatch.setattr(server.database.bell, "ring", lambda topic: None)
+        changed = change(admin)
+
+        heard = next(event for event in events if event.name == "change" or event.data["revision"] >= changed)
+
+    assert (heard.name, heard.data["revision"]) == ("heartbeat", changed)
+
+
 def test_heartbeats_come_when_nothing_else_does(sdk: httpx.Client) -> None:
     with follow(sdk, heartbeat=0.2) as events:
         beats = list(islice(events, 1, 4))

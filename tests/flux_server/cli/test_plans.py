@@ -6,6 +6,8 @@ import os
 import pty
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -215,6 +217,33 @@ def test_what_is_wrong_is_one_clear_line(
     assert refused.stderr.startswith("flux: ")
     assert complaint in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers everything with JSON of its own."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"coffee": true}')
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("arguments", [("pull",), ("diff", "plans.toml")])
+def test_another_server_is_not_understood(desk: Desk, arguments: tuple[str, ...]) -> None:
+    desk.write(SHOP)
+    with HTTPServer(("127.0.0.1", 0), Stranger) as stranger, ThreadPoolExecutor(1) as thread:
+        thread.submit(stranger.handle_request)
+        refused = desk.run(*arguments, FLUX_URL=f"http://127.0.0.1:{stranger.server_port}")
+
+    assert refused.returncode == 1
+    assert re.fullmatch(r"flux: http://\S+ answers what this .*; is FLUX_URL right.*\n", refused.stderr)
 
 
 def test_a_key_that_may_only_read_pulls_and_compares_and_does_not_apply(shop: Desk) -> None:

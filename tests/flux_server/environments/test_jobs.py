@@ -4,14 +4,14 @@ import asyncio
 
 from flux_server.database import Database
 from flux_server.environments.api_keys import create_api_key, revoke_api_key
-from flux_server.environments.jobs import environment_jobs
+from flux_server.environments.jobs import Watch, environment_jobs
 from flux_server.environments.revisions import advance, oldest_revision
 from flux_server.jobs.runner import Job, run_jobs
 from tests.flux_server.running import NOON
 
 
 def job(database: Database, name: str) -> Job:
-    return next(job for job in environment_jobs(database, lambda: NOON) if job.name == name)
+    return next(job for job in environment_jobs(database, Watch(database), lambda: NOON) if job.name == name)
 
 
 async def test_what_another_process_committed_rings_here(database_url: str, database: Database) -> None:

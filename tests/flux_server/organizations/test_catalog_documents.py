@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from flux_server.catalog.document import CatalogDocument, document_json
 from flux_server.catalog.document_changes import Change, Difference
+from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.document_state import document_of, outcome
 from flux_server.catalog.errors import CatalogMovedError, InvalidDocumentError
 from flux_server.catalog.past import read_catalog_at
@@ -113,6 +114,25 @@ async def test_a_whole_catalog_is_one_change_on_the_wire(database: Database) -> 
 
     await apply(database, edited(SHOP, "features", "sso", "description", to="Single sign-on"))
     assert await revision(database) == before + 1, "followers do not see descriptions"
+
+
+async def test_a_catalog_of_the_largest_size_is_one_document(database: Database) -> None:
+    features = {f"f{number}": {"kind": "limit"} for number in range(10_000)}
+    plans = {
+        f"p{number}": {
+            "prices": [f"price_{number}_{position}" for position in range(40)],
+            "entitlements": {f"f{number + position}": position for position in range(20)},
+        }
+        for number in range(1_000)
+    }
+    document = read_document({"features": features, "plans": plans})
+    before = await revision(database)
+
+    done = await apply(database, document)
+
+    assert len(done.changes) == 12_000
+    assert await compare(database, document) == ()
+    assert await revision(database) == before + 1
 
 
 async def test_the_history_names_who_applied_it(database: Database) -> None:
