@@ -14,7 +14,8 @@ from flux_server.api.pages import MAX_PAGE
 from flux_server.api.requests import MAX_BODY
 from flux_server.app import create_app
 from flux_server.catalog.features import MAX_FEATURES, MAX_METRICS
-from flux_server.catalog.plans import MAX_PLANS, MAX_PRICES
+from flux_server.catalog.plans import MAX_PLANS
+from flux_server.catalog.values import MAX_PRICES
 from flux_server.environments.kept_answers import KEPT_SECONDS
 from flux_server.settings import Settings
 from flux_server.usage.ingest import MAX_SLOTS
