@@ -27,6 +27,7 @@ from flux_server.settings import Settings
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVER = (ROOT / "docs" / "server.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -34,9 +35,9 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def table(heading: str) -> list[list[str]]:
-    """Return the rows of the server's tables below the first row `heading`, without the code's quotes."""
-    found = re.findall(rf"^{re.escape(heading)}\n\|[-|]+\n((?:\|.*\n)+)", SERVER, re.MULTILINE)
+def table(heading: str, text: str = SERVER) -> list[list[str]]:
+    """Return the rows of the tables below the first row `heading`, cell by cell."""
+    found = re.findall(rf"^{re.escape(heading)}\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert found, heading
     return [
         [cell.strip() for cell in line.strip("|\n").split("|")]
@@ -94,7 +95,7 @@ def refusals() -> Iterator[tuple[str, int]]:
 
 
 def test_every_problem_is_described_with_its_status() -> None:
-    rows = table("| code | status | when, and what to do |")
+    rows = table("| code | status | when, and what to do |", API + SERVER)
 
     assert {(row[0].strip("`"), int(row[1])) for row in rows} == set(refusals())
     assert len({row[0] for row in rows}) == len(rows)
@@ -165,7 +166,7 @@ CURL = """
 import argparse, sys, httpx
 parser = argparse.ArgumentParser()
 parser.add_argument("url")
-for flag in ("-s", "-S", "--fail-with-body"):
+for flag in ("-i", "-s", "-S", "--fail-with-body"):
     parser.add_argument(flag, action="store_true")
 parser.add_argument("-X", default="")
 parser.add_argument("-H", action="append", default=[])
@@ -173,6 +174,9 @@ parser.add_argument("-d")
 given = parser.parse_args()
 headers = dict(line.split(": ", 1) for line in given.H)
 answer = httpx.request(given.X or ("POST" if given.d else "GET"), given.url, headers=headers, content=given.d)
+if given.i:
+    print(f"HTTP/1.1 {answer.status_code}")
+    print(*(f"{name}: {value}" for name, value in answer.headers.items()), "", sep="\\n")
 print(answer.text, end="")
 sys.exit(22 if answer.is_error else 0)
 """

@@ -102,7 +102,7 @@ async def export_organizations(
     database: DatabaseOf,
     clock: Clock,
     caller: Annotated[Caller, Depends(requires_scope("read"))],
-    format_: Annotated[Format, Query(alias="format")] = "ndjson",
+    format_: Annotated[Format, Query(alias="format", description="Of the file.")] = "ndjson",
 ) -> Response:
     """Return every organization with its customers and the overrides that are not over."""
     # As a snapshot, it holds a transaction for as long as its reader takes.

@@ -13,7 +13,7 @@ from flux_middleware.entitlements import Entitlement, Reason, Verdict, explain
 from flux_middleware.snapshot import wire_value
 from flux_middleware.wording import sentence, verdict_sentence
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, OrganizationId, requires_scope
-from flux_server.api.fields import Text, Value
+from flux_server.api.fields import Key, Value
 from flux_server.api.problems import problem_responses
 from flux_server.errors import NotFoundError
 from flux_server.moments import moment_text, parse_moment
@@ -96,7 +96,7 @@ At = Annotated[int | None, Depends(_moment)]
 @router.get("/v1/organizations/{organization}/entitlements/{key}", responses=problem_responses(404, 422))
 async def explain_entitlement(
     organization: OrganizationId,
-    key: Text,
+    key: Key,
     database: DatabaseOf,
     clock: Clock,
     caller: Annotated[Caller, Depends(requires_scope("read"))],

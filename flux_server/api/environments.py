@@ -88,7 +88,7 @@ async def read_own_environment(
 
 
 @router.get("/v1/api-keys", responses=problem_responses(422))
-async def list_keys(
+async def list_all_api_keys(
     database: DatabaseOf,
     caller: Annotated[Caller, Depends(requires_scope("read"))],
     cursor: Cursor = "",
@@ -103,7 +103,9 @@ async def list_keys(
 
 
 @router.post("/v1/api-keys", status_code=201, responses=problem_responses(422))
-async def create_key(body: KeyRequest, database: DatabaseOf, clock: Clock, caller: Admin) -> NewKeyAnswer:
+async def create_one_api_key(
+    body: KeyRequest, database: DatabaseOf, clock: Clock, caller: Admin
+) -> NewKeyAnswer:
     """Make an API key and show its secret, this once."""
     async with database.write(caller.actor) as connection:
         key, secret = await create_api_key(
@@ -113,7 +115,7 @@ async def create_key(body: KeyRequest, database: DatabaseOf, clock: Clock, calle
 
 
 @router.delete("/v1/api-keys/{key}", status_code=204, responses=problem_responses(404))
-async def revoke_key(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
+async def revoke_one_api_key(key: Text, database: DatabaseOf, clock: Clock, caller: Admin) -> None:
     """Refuse the API key from now on."""
     async with database.write(caller.actor) as connection:
         await revoke_api_key(connection, caller.environment, key, now=clock())

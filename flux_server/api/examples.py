@@ -18,11 +18,10 @@ PARAMETERS: Final[dict[str, object]] = {
 """A value of each parameter that is called so, wherever it is."""
 
 MEANINGS: Final[dict[str, str]] = {
-    "accept-encoding": "`gzip` has the answer compressed.",
+    "Accept-Encoding": "`gzip` has the answer compressed.",
     "customer": "The customer's id in Stripe.",
-    "format": "The form of the file: `csv` or `ndjson`.",
     "override": "The override's id.",
-    "stripe-signature": "Stripe's signature of the body.",
+    "Stripe-Signature": "Stripe's signature of the body.",
     "token": "The last part of the link's `webhook_url`.",
 }
 """What each parameter is that is called so, where its route does not say it."""
@@ -30,14 +29,14 @@ MEANINGS: Final[dict[str, str]] = {
 KEYS: Final[dict[str, tuple[str, str]]] = {
     "/v1/api-keys/": ("The API key's id.", "3f1f0c5c6d0e4c0f9d6f2b8f5a1c7e90"),
     "/v1/features/": ("The feature's key.", "calls"),
+    "/v1/organizations/": ("The feature's key.", "calls"),
     "/v1/metrics/": ("The metric's key.", "api-calls"),
     "/v1/plans/": ("The plan's key.", "pro"),
-    "/v1/organizations/": ("The feature's key.", "sso"),
 }
 """What `key` is in addresses that begin so, and a value of it."""
 
 BODIES: Final[dict[str, Any]] = {
-    "create_key": {"name": "web", "scope": "sdk"},
+    "create_api_key": {"name": "web", "scope": "sdk"},
     "put_metric": {"name": "API calls", "unit": "calls"},
     "put_feature": {"kind": "limit", "name": "API calls", "metric": "api-calls", "reset": "month"},
     "put_plan": {
@@ -45,7 +44,7 @@ BODIES: Final[dict[str, Any]] = {
         "prices": [{"price": "price_1Nq2"}, {"price": "price_1Nq3", "metric": "api-calls"}],
         "grants": [{"feature": "sso", "value": True}, {"feature": "calls", "value": 10_000}],
     },
-    "publish": {"existing": "stay"},
+    "publish_plan": {"existing": "stay"},
     "put_plan_policy": {"grace": 259_200},
     "put_policy": {"leeway": 3_600, "grace": 604_800, "statuses": {"unpaid": "grace"}},
     "put_default_plan": {"plan": "pro"},

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.api.dependencies import Caller, DatabaseOf, OrganizationId, requires_scope
-from flux_server.api.pages import Cursor, Limit, cursor_after, read_cursor
+from flux_server.api.pages import Cursor, Limit, cut, read_cursor
 from flux_server.api.problems import problem_responses
 from flux_server.environments.field_changes import field_changes
 from flux_server.environments.history import Entry, Kind, read_history
@@ -92,17 +92,14 @@ async def _page(
     found = await read_history(
         connection, environment, kinds=kinds, subject=subject, before=_before(cursor), limit=limit + 1
     )
-    page = found[:limit]
-    return HistoryAnswer(
-        entries=[_entry(entry) for entry in page],
-        next_cursor=cursor_after(str(page[-1].id)) if len(found) > limit else None,
-    )
+    page, next_cursor = cut(found, limit, lambda entry: str(entry.id))
+    return HistoryAnswer(entries=[_entry(entry) for entry in page], next_cursor=next_cursor)
 
 
 def _before(cursor: str) -> int | None:
     last = read_cursor(cursor)
     if last and not (last.isascii() and last.isdigit() and len(last) < 19):
-        raise InvalidRequestError("`cursor` is of another list; leave it out at first")
+        raise InvalidRequestError("query.cursor: this is of another list; leave it out at first")
     return int(last) if last else None
 
 

@@ -118,6 +118,8 @@ def _complete(operation: Schema, method: str, path: str, schemas: Schema) -> Non
 
 def _simplify(parameter: Schema) -> None:
     """Leave out that a parameter can be null: neither an address nor a header can say so."""
+    if parameter["in"] == "header":
+        parameter["name"] = parameter["name"].title()
     schema = parameter["schema"]
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
@@ -129,9 +131,10 @@ def _simplify(parameter: Schema) -> None:
 
 def _explain(parameter: Schema, path: str) -> None:
     name = parameter["name"]
-    if name == "key":
-        ((meaning, parameter["example"]),) = (key for prefix, key in KEYS.items() if path.startswith(prefix))
-        parameter.setdefault("description", meaning)
+    for prefix, (meaning, key) in KEYS.items():
+        if name == "key" and path.startswith(prefix):
+            parameter.setdefault("description", meaning)
+            parameter["example"] = key
     if name in PARAMETERS:
         parameter["example"] = PARAMETERS[name]
     if name in MEANINGS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -12,7 +13,8 @@ from flux_middleware.snapshot import UsageStanding
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, OrganizationId, requires_scope
 from flux_server.api.entitlements import At, EntitlementAnswer, entitlement_answers, read_standing_as_of
 from flux_server.api.fields import Text
-from flux_server.api.pages import Cursor, Limit, cursor_after, read_cursor
+from flux_server.api.pages import Cursor, Limit, cut, read_cursor
+from flux_server.api.preconditions import Conditional, Edit
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.reading import read_metric
 from flux_server.organizations.forgetting import forget_organization
@@ -25,7 +27,10 @@ from flux_server.stripe.owners import find_owners, forget_owner
 from flux_server.stripe.reading import list_customers
 from flux_server.usage.reading import read_standing, standings_of
 
-__all__ = ["router"]
+__all__ = ["MOVING", "organization_answer", "router"]
+
+MOVING = frozenset({"as_of", "usage"})
+"""Members of an organization's answer that change without anybody's edit."""
 
 router = APIRouter(tags=["organizations"], responses=problem_responses(401, 403))
 
@@ -119,20 +124,26 @@ async def list_some_organizations(
             after=read_cursor(cursor),
             limit=limit + 1,
         )
-    page = found[:limit]
+    page, next_cursor = cut(found, limit, lambda organization: organization.id)
     return OrganizationsAnswer(
         organizations=[OrganizationSummary.model_validate(organization) for organization in page],
-        next_cursor=cursor_after(page[-1].id) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
 @router.get("/v1/organizations/{organization}", responses=problem_responses(404, 422))
 async def read_one_organization(
-    organization: OrganizationId, database: DatabaseOf, clock: Clock, caller: Reader, at: At = None
+    organization: OrganizationId,
+    database: DatabaseOf,
+    clock: Clock,
+    caller: Reader,
+    conditions: Conditional,
+    at: At = None,
 ) -> OrganizationAnswer:
     """Return an organization, what it is entitled to now or was at a past moment, and why."""
     async with database.read() as connection:
-        return await _answer(connection, caller.environment, organization, clock(), at)
+        answer = await organization_answer(connection, caller.environment, organization, clock(), at)
+        return conditions.shown(answer, moving=MOVING)
 
 
 @router.put("/v1/organizations/{organization}", responses=problem_responses(422))
@@ -142,11 +153,14 @@ async def put_organization(
     database: DatabaseOf,
     clock: Clock,
     caller: Admin,
+    edit: Edit,
 ) -> OrganizationAnswer:
     """Make the organization if it is new, and name it."""
     async with database.write(caller.actor) as connection:
+        read = partial(organization_answer, connection, caller.environment, organization, clock())
+        await edit.hold(connection, caller.environment, read, makes=True, moving=MOVING)
         await ensure_organization(connection, caller.environment, organization, name=body.name, now=clock())
-        return await _answer(connection, caller.environment, organization, clock())
+        return edit.shown(await read(), moving=MOVING)
 
 
 @router.get("/v1/organizations/{organization}/usage", responses=problem_responses(404))
@@ -176,17 +190,24 @@ async def list_stripe_customers(
 
 @router.delete("/v1/organizations/{organization}", status_code=204, responses=problem_responses(404, 409))
 async def delete_organization(
-    organization: OrganizationId, database: DatabaseOf, clock: Clock, caller: Admin
+    organization: OrganizationId, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> None:
     """Forget an organization that subscribes to nothing any more: its name, overrides, customers and history."""
     async with database.write(caller.actor) as connection:
+        read = partial(organization_answer, connection, caller.environment, organization, clock())
+        await edit.hold(connection, caller.environment, read, moving=MOVING)
         await forget_organization(connection, caller.environment, organization, clock())
         await forget_owner(connection, caller.environment, organization)
 
 
-async def _answer(
+async def organization_answer(
     connection: AsyncConnection, environment: str, organization: str, now: float, at: int | None = None
 ) -> OrganizationAnswer:
+    """Return what is answered of the organization, as of `at`.
+
+    Raises:
+        NotFoundError: there is no such organization.
+    """
     found = await read_organization(connection, environment, organization)
     standing = await read_standing_as_of(connection, environment, organization, at, now)
     entitlements, until = entitlement_answers(standing)

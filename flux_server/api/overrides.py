@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flux_middleware.snapshot import Override
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, OrganizationId, requires_scope
 from flux_server.api.fields import Moment, Text, Value
+from flux_server.api.organizations import MOVING, organization_answer
+from flux_server.api.preconditions import Edit
 from flux_server.api.problems import problem_responses
 from flux_server.organizations.organizations import read_organization
 from flux_server.organizations.overrides import add_override, list_overrides, remove_override
@@ -78,10 +81,17 @@ async def list_all_overrides(
     "/v1/organizations/{organization}/overrides", status_code=201, responses=problem_responses(404, 422)
 )
 async def create_override(
-    organization: OrganizationId, body: OverrideBody, database: DatabaseOf, clock: Clock, caller: Admin
+    organization: OrganizationId,
+    body: OverrideBody,
+    database: DatabaseOf,
+    clock: Clock,
+    caller: Admin,
+    edit: Edit,
 ) -> OverrideAnswer:
     """Make an exception for the organization."""
     async with database.write(caller.actor) as connection:
+        read = partial(organization_answer, connection, caller.environment, organization, clock())
+        await edit.hold(connection, caller.environment, read, moving=MOVING)
         override = await add_override(
             connection,
             caller.environment,
@@ -105,10 +115,17 @@ async def create_override(
     responses=problem_responses(404),
 )
 async def delete_override(
-    organization: OrganizationId, override: Text, database: DatabaseOf, clock: Clock, caller: Admin
+    organization: OrganizationId,
+    override: Text,
+    database: DatabaseOf,
+    clock: Clock,
+    caller: Admin,
+    edit: Edit,
 ) -> None:
     """End an exception."""
     async with database.write(caller.actor) as connection:
+        read = partial(organization_answer, connection, caller.environment, organization, clock())
+        await edit.hold(connection, caller.environment, read, moving=MOVING)
         await remove_override(connection, caller.environment, organization, override, now=clock())
 
 

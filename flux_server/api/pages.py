@@ -11,20 +11,23 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Query
 
 from flux_server.errors import InvalidRequestError
 
-__all__ = ["Cursor", "Limit", "cut", "cursor_after", "read_cursor", "read_numbered_cursor"]
+__all__ = ["MAX_PAGE", "Cursor", "Limit", "cut", "cursor_after", "read_cursor", "read_numbered_cursor"]
 
 T = TypeVar("T")
+
+MAX_PAGE: Final = 500
+"""The most that a page holds."""
 
 Cursor = Annotated[
     str, Query(max_length=1_000, description="`next_cursor` of the page before; left out for the first.")
 ]
-Limit = Annotated[int, Query(ge=1, le=500, description="The most that a page holds.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that a page holds.")]
 
 _CHECK_BYTES = 4
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")

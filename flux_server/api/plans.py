@@ -177,14 +177,14 @@ async def put_plan(
 
 
 @router.get("/v1/plans/{key}/preview", responses=problem_responses(404))
-async def preview(key: Key, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
+async def preview_plan(key: Key, database: DatabaseOf, caller: Reader) -> PreviewAnswer:
     """Return what publishing the plan's draft would change, and for how many organizations."""
     async with database.read() as connection:
         return _preview_answer(await preview_publication(connection, caller.environment, key))
 
 
 @router.post("/v1/plans/{key}/publish", responses=problem_responses(404, 409, 422))
-async def publish(
+async def publish_one_plan(
     key: Key, body: PublishBody, database: DatabaseOf, clock: Clock, caller: Admin, edit: Edit
 ) -> PublishAnswer:
     """Publish the plan's draft as its next version."""

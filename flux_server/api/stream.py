@@ -61,7 +61,7 @@ class Streams:
         **problem_responses(401, 403, 422, 503),
     },
 )
-async def follow(
+async def follow_changes(
     request: Request,
     database: DatabaseOf,
     settings: SettingsOf,

@@ -100,7 +100,7 @@ async def put_stripe_link(body: LinkBody, connector: ConnectorOf, caller: Admin)
 
 
 @router.get("/link", responses=problem_responses(401, 403, 404))
-async def get_stripe_link(connector: ConnectorOf, caller: Reader) -> LinkAnswer:
+async def read_stripe_link(connector: ConnectorOf, caller: Reader) -> LinkAnswer:
     """Return the environment's link."""
     async with connector.database.read() as connection:
         return _answer(connector, await require_link(connection, caller.environment))

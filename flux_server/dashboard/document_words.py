@@ -64,8 +64,9 @@ def _notes(change: Change) -> Iterator[str]:
 
 
 def _field(change: FieldChange) -> ChangedField:
-    *_, last = change.at
-    name = ", ".join(each.replace("_", " ") if each is not last else each for each in change.at)
+    first, *keys = change.at
+    name = ", ".join([first.replace("_", " "), *keys])
+    last = change.at[-1]
     return ChangedField(name, _value(last, change.before), _value(last, change.after))
 
 
@@ -76,7 +77,8 @@ def _value(name: str, value: Any) -> str:
     if isinstance(plain, str):
         return plain
     if isinstance(plain, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {_value(key, each)}" for key, each in plain.items())
+        told = {key: each for key, each in plain.items() if key != "price"}  # which its place names already
+        return ", ".join(f"{key.replace('_', ' ')} {_value(key, each)}" for key, each in told.items())
     if isinstance(plain, int) and not isinstance(plain, bool) and name in _DURATIONS:
         return duration_words(plain)
     return in_words(plain)

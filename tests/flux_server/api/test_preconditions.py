@@ -10,7 +10,7 @@ import pytest
 from flux_server.api.policies import PolicyBody
 from flux_server.api.preconditions import entity_tag
 from tests.flux_server.api.routes import furnish
-from tests.flux_server.running import RunningServer
+from tests.flux_server.running import NOON, RunningServer
 
 THINGS = {
     "/v1/features/sso": {"kind": "boolean"},
@@ -171,6 +171,34 @@ def test_a_request_that_comes_again_is_answered_though_it_has_changed_its_own_pr
 
     assert (first.status_code, again.status_code) == (200, 200)
     assert again.headers["ETag"] == first.headers["ETag"] == tag(shop, "/v1/features/sso")
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        pytest.param("PUT", "", {"name": "Acme Ltd"}, id="name"),
+        pytest.param("POST", "/overrides", {"feature": "sso", "effect": "deny"}, id="exception"),
+        pytest.param("DELETE", "/overrides/{}", None, id="no-exception"),
+        pytest.param("DELETE", "", None, id="forgotten"),
+    ],
+)
+def test_an_organization_is_edited_as_it_was_read_though_it_uses_more(
+    admin: httpx.Client, method: str, below: str, body: object
+) -> None:
+    names = furnish(admin)
+    path = f"/v1/organizations/acme{below.format(names.override)}"
+    etag = tag(admin, "/v1/organizations/acme")
+    slot = {"organization": "acme", "metric": "calls", "bucket": NOON, "total": 8}
+    admin.post("/v1/usage", json={"source": "s", "slots": [slot]}).raise_for_status()
+
+    used = tag(admin, "/v1/organizations/acme")
+    refused = admin.request(method, path, json=body, headers={"If-Match": OLD})
+    done = admin.request(method, path, json=body, headers={"If-Match": etag})
+
+    assert used != etag
+    assert (refused.status_code, refused.json()["etag"]) == (412, used)
+    assert done.status_code < 300
+    assert admin.get("/v1/organizations/acme", headers={"If-None-Match": etag}).status_code != 304
 
 
 def test_what_moves_by_itself_is_in_the_tag_but_not_in_the_way_of_an_edit() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from client import AuthenticatedClient
-from client.api.catalog import list_all_features, put_feature
+from client.api.catalog import list_features, put_feature
 from client.models import FeatureAnswer, FeatureBody, FeatureBodyKind, FeaturesAnswer, Problem
 
 
@@ -17,7 +17,7 @@ def main(url: str, api_key: str) -> None:
     made = put_feature.sync(key="sso", client=client, body=sso, idempotency_key="once")
     assert isinstance(made, FeatureAnswer)
 
-    found = list_all_features.sync(client=client, limit=10)
+    found = list_features.sync(client=client, limit=10)
     assert isinstance(found, FeaturesAnswer)
     assert [feature.name for feature in found.features] == [made.name]
 

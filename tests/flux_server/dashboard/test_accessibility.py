@@ -82,7 +82,9 @@ def test_everybody_can_read_and_use_the_door(furnished: RunningServer, browser: 
 
 
 FORMS = {
+    "/test/copy-catalog": "Compare",
     "/test/feature": "Save",
+    "/test/organizations/import": "Try it",
     "/test/plan/edit": "Save",
     "/test/organization?id=acme": "Add",
     "/test/api-keys": "Make",
@@ -106,6 +108,40 @@ def test_errors_are_announced_and_lead_to_their_fields(visit: Callable[[str], Ta
     field = link.get_attribute("href")
     assert field is not None
     assert tab.locator(f'[id="{field[1:]}"]').get_attribute("aria-describedby")
+
+
+def test_somebody_elses_change_is_shown_in_a_way_that_everybody_can_use(
+    furnished: RunningServer, visit: Callable[[str], Tab]
+) -> None:
+    tab = visit("/test/policy")
+    tab.locator("[name=seen]").evaluate("field => field.value = 'what was there before'")
+    tab.get_by_label("Grace").fill("2 days")
+
+    tab.get_by_role("button", name="Save", exact=True).click()
+
+    assert tab.get_by_role("alert").evaluate("summary => summary === document.activeElement")
+    assert tab.get_by_role("alert").get_by_role("row", name="grace").count() == 1
+    assert audit(tab) == []
+    assert audit(look(tab, width=NARROW, scheme="dark")) == []
+
+
+def test_what_is_shown_before_it_is_done_can_be_used_by_everybody(visit: Callable[[str], Tab]) -> None:
+    tab = visit("/test/copy-catalog")
+    tab.get_by_label("price_pro").fill("price_live_pro")
+    tab.get_by_label("price_calls").fill("price_live_calls")
+    tab.get_by_role("button", name="Compare").click()
+    assert audit(tab) == []
+    assert audit(look(tab, width=NARROW, scheme="dark")) == []
+
+    tab = visit("/test/organizations/import")
+    tab.get_by_label("File", exact=True).set_input_files(
+        {"name": "some.csv", "mimeType": "text/csv", "buffer": b"id,override.sso\nnew,yes\nbad,maybe\n"}
+    )
+    tab.get_by_role("button", name="Try it").click()
+
+    assert tab.get_by_role("row", name="override.sso").count() == 1
+    assert audit(tab) == []
+    assert audit(look(tab, width=NARROW, scheme="dark")) == []
 
 
 @pytest.mark.parametrize("path", PAGES)

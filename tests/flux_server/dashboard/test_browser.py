@@ -107,6 +107,36 @@ def override(tab: Page) -> None:
     expect(row.locator(".value")).to_have_text("no")
 
 
+def look_back(tab: Page) -> None:
+    """See that the override was not there an hour ago, and who made it."""
+    tab.get_by_label("As of another moment").fill("-1h")
+    press(tab, "Show")
+    expect(tab.get_by_text("This is the past.")).to_be_visible()
+    expect(tab.get_by_role("row", name=re.compile("^sso")).locator(".value")).to_have_text("yes")
+    follow(tab, "What changed when")
+    event = tab.locator(".events > li").first
+    expect(event).to_contain_text(ADA)
+    expect(event).to_contain_text("override of sso, effect: deny")
+    event.get_by_role("link", name="As of then").click()
+    expect(tab.get_by_role("row", name=re.compile("^sso")).locator(".value")).to_have_text("no")
+
+
+def edit(server: RunningServer, tab: Page) -> None:
+    """Change the published plan, see whom it reaches, and let present subscribers have it."""
+    server.clock.now += 3_600
+    follow(tab, "Plans")
+    follow(tab, "Pro")
+    follow(tab, "Edit")
+    tab.locator("[id='value:calls-per-month']").fill("200,000")
+    press(tab, "Save")
+    follow(tab, "See what publishing changes")
+    expect(tab.get_by_role("row", name="calls-per-month")).to_contain_text("200,000 changed")
+    expect(tab.get_by_text("It is the default plan.")).to_be_visible()
+    tab.get_by_label("They migrate to the new version").check()
+    press(tab, "Publish")
+    expect(tab.get_by_role("status")).to_have_text("Version 2 of plan pro is published.")
+
+
 def test_from_the_one_time_link_to_an_override(server: RunningServer, tab: Page) -> None:
     server.write(lambda connection: ensure_organization(connection, "test", "acme", now=NOON))
 
@@ -114,14 +144,17 @@ def test_from_the_one_time_link_to_an_override(server: RunningServer, tab: Page)
     define(tab)
     publish(tab)
     secret = make_key(tab)
+    server.clock.now += 7_200
     override(tab)
+    look_back(tab)
+    edit(server, tab)
     press(tab, "Sign out")
 
     expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
     tab.goto("/test")
     assert tab.title() == "Sign in · Flux"
     catalog = server.read(lambda connection: read_catalog(connection, "test"))
-    assert catalog.default_plan == "pro@1"
+    assert catalog.default_plan == "pro@2"
     assert secret.startswith("flux_test_")
 
 

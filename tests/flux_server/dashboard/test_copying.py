@@ -119,6 +119,8 @@ def test_there_is_no_copying_into_itself(server: RunningServer, ada: Person) -> 
 def test_changes_are_told_with_whom_they_reach() -> None:
     fields = (
         FieldChange(("entitlements", "seats"), None, {"value": 5, "per_unit": True}),
+        FieldChange(("prices", "price_1"), "price_1", {"price": "price_1", "metric": "calls"}),
+        FieldChange(("pause_collection",), "grant", "until_period_end"),
         FieldChange(("grace",), 604_800, 0),
     )
 
@@ -132,5 +134,7 @@ def test_changes_are_told_with_whom_they_reach() -> None:
     )
     assert [(field.name, field.before, field.after) for field in told.fields] == [
         ("entitlements, seats", "", "value 5, per unit yes"),
+        ("prices, price_1", "price_1", "metric calls"),
+        ("pause collection", "grant", "until_period_end"),
         ("grace", "7 days", "0"),
     ]
