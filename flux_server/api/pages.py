@@ -17,7 +17,7 @@ from fastapi import Query
 
 from flux_server.errors import InvalidRequestError
 
-__all__ = ["MAX_PAGE", "Cursor", "Limit", "cut", "cursor_after", "read_cursor", "read_numbered_cursor"]
+__all__ = ["MAX_PAGE", "Cursor", "Limit", "cursor_after", "cut", "read_cursor", "read_numbered_cursor"]
 
 T = TypeVar("T")
 
