@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
+from flux_server.api.preconditions import IfMatch, read_tags
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.document import CatalogDocument, document_json
 from flux_server.catalog.document_changes import Difference
@@ -90,9 +91,7 @@ async def put_catalog_document(
     existing: Annotated[
         Existing, Query(description="Where a version is published, whether subscribers stay on theirs.")
     ] = "stay",
-    if_match: Annotated[
-        str | None, Header(description="Entity tags, one of which the catalog must still have.")
-    ] = None,
+    if_match: IfMatch = None,
 ) -> Response:
     """Make the document what is live, all of it or nothing; what it does not name is archived."""
     document = await _document(request)
@@ -103,7 +102,7 @@ async def put_catalog_document(
             document,
             existing=existing,
             now=clock(),
-            only_if=_tags(if_match),
+            only_if=_only_if(if_match),
         )
     return _tagged(_changes(difference), difference.etag)
 
@@ -129,10 +128,9 @@ def _read(body: bytes) -> CatalogDocument:
     return read_document(data)
 
 
-def _tags(header: str | None) -> frozenset[str] | None:
-    if header is None or header.strip() == "*":  # there always is a catalog
-        return None
-    return frozenset(tag.strip() for tag in header.split(","))
+def _only_if(if_match: str | None) -> frozenset[str] | None:
+    tags = read_tags("If-Match", if_match)
+    return None if tags is None or "*" in tags else tags  # there always is a catalog
 
 
 def _changes(difference: Difference) -> bytes:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_server.environments.revisions import lock
 from flux_server.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
 
-__all__ = ["Conditional", "Edit", "entity_tag", "install_not_modified"]
+__all__ = ["Conditional", "Edit", "IfMatch", "entity_tag", "install_not_modified", "read_tags"]
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -33,7 +33,7 @@ _SENT: Final = {
     "examples": ['"b8yPdVBHwSGy5u7P"'],
 }
 
-_IfMatch = Annotated[
+IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
@@ -73,8 +73,8 @@ class _Conditions:
 
     def __init__(self, response: Response, if_match: str | None, if_none_match: str | None) -> None:
         self._response = response
-        self._if_match = _read("If-Match", if_match)
-        self._if_none_match = _read("If-None-Match", if_none_match)
+        self._if_match = read_tags("If-Match", if_match)
+        self._if_none_match = read_tags("If-None-Match", if_none_match)
 
     def shown(self, answer: A, *, moving: Set[str] = frozenset()) -> A:
         """Tag the answer, and return it. `moving`: members that change without anybody's edit.
@@ -138,7 +138,7 @@ def _reading(response: Response, if_none_match: _IfNoneMatch = None) -> Reading:
     return Reading(response, None, if_none_match)
 
 
-def _editing(response: Response, if_match: _IfMatch = None, if_none_match: _IfAbsent = None) -> Editing:
+def _editing(response: Response, if_match: IfMatch = None, if_none_match: _IfAbsent = None) -> Editing:
     return Editing(response, if_match, if_none_match)
 
 
@@ -164,7 +164,7 @@ async def _on_not_modified(_: Request, error: Exception) -> Response:
     return Response(status_code=304, headers={"ETag": error.etag, **_CACHING})
 
 
-def _read(name: str, header: str | None) -> frozenset[str] | None:
+def read_tags(name: str, header: str | None) -> frozenset[str] | None:
     """Return the header's tags. What a proxy has marked as weak is known as well as before, but edited by nobody."""
     if header is None or header.strip() == "*":
         return None if header is None else frozenset({"*"})

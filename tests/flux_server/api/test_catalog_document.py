@@ -71,6 +71,12 @@ def test_a_catalog_that_has_one_of_the_tags_is_changed(shop: httpx.Client, tags:
     assert shop.get("/v1/plans/pro").json()["name"] == "Mine"
 
 
+def test_a_tag_that_is_none_is_refused(shared_admin: httpx.Client) -> None:
+    answer = shared_admin.put("/v1/catalog", headers={"If-Match": "abc"}, json={})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/v1/catalog"), ("POST", "/v1/catalog/diff")])
 def test_everything_that_is_wrong_is_in_the_problem(
     shared_admin: httpx.Client, method: str, path: str

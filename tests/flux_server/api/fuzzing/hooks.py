@@ -15,7 +15,7 @@ _numbers = itertools.count()
 _REASONS = {
     "catalog_moved": "nothing has the entity tag that was made up",
     "invalid_catalog": "a boolean feature has no metric; a limit's metric must be there, and so must its merge be",
-    "invalid_catalog_document": "plans and features that it names must be in it, each price of one plan only",
+    "invalid_catalog_document": "what it refers to must be in it, and what is published never changes",
     "invalid_file": "a file that is imported has rows of its own",
     "invalid_moment": "a moment is a number, a date or a date and time, each within bounds",
     "invalid_override": "the value must fit the feature, and `until` lie ahead of now",
