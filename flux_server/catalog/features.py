@@ -58,7 +58,7 @@ async def save_feature(
     present = await find_feature(connection, environment, feature.key)
     if present is not None and (present.value, present.description) == (feature, description):
         return
-    wrong = key_error(feature.key) or await _feature_error(connection, environment, feature)
+    wrong = key_error(feature.key) or await _feature_error(connection, environment, feature, present)
     if wrong:
         raise InvalidCatalogError(wrong)
     _require_live("feature", feature.key, present)
@@ -112,11 +112,18 @@ async def archive_metric(
     await _archive(connection, environment, await read_metric(connection, environment, key), now, archived)
 
 
-async def _feature_error(connection: AsyncConnection, environment: str, feature: Feature) -> str | None:
+async def _feature_error(
+    connection: AsyncConnection, environment: str, feature: Feature, present: Described[Feature] | None
+) -> str | None:
     if wrong := feature_contradiction(feature):
         return wrong
-    if feature.metric is not None and await find_metric(connection, environment, feature.metric) is None:
+    if feature.metric is None or (present is not None and present.value.metric == feature.metric):
+        return None
+    metric = await find_metric(connection, environment, feature.metric)
+    if metric is None:
         return f"there is no metric {feature.metric!r:.100}; define it first, or leave `metric` out"
+    if metric.archived_at is not None:
+        return f"metric {feature.metric!r} is archived; restore it, or leave `metric` out"
     return None
 
 

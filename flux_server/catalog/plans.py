@@ -157,7 +157,7 @@ async def require_well_formed(connection: AsyncConnection, environment: str, dra
     if draft.kind not in PLAN_KINDS:
         wrong.append(f"a plan's kind is 'base' or 'addon', not {draft.kind!r:.50}")
     wrong += await _grant_errors(connection, environment, draft.grants)
-    wrong += await _price_errors(connection, environment, draft.prices)
+    wrong += await _price_errors(connection, environment, draft)
     if wrong:
         raise MalformedPlanError(f"plan {draft.key!r:.100}: " + "; ".join(wrong), errors=wrong)
 
@@ -200,20 +200,34 @@ def _grant_error(described: Described[Feature] | None, grant: Grant) -> str | No
     return grant_misfit(described.value, grant)
 
 
-async def _price_errors(
-    connection: AsyncConnection, environment: str, prices: tuple[PlanPrice, ...]
-) -> list[str]:
-    if len(prices) > MAX_PRICES:
-        return [f"a plan is sold by at most {MAX_PRICES} prices, not {len(prices)}"]
-    wrong = _doubles("price", [price.price for price in prices])
-    for price in prices:
-        if not 1 <= len(price.price) <= 255:
-            wrong.append(f"a price has 1 to 255 characters, not {price.price!r:.50}")
-        elif price.metric is not None and await find_metric(connection, environment, price.metric) is None:
-            wrong.append(
-                f"price {price.price!r:.100}: there is no metric {price.metric!r:.100}; define it first"
-            )
+async def _price_errors(connection: AsyncConnection, environment: str, draft: PlanDraft) -> list[str]:
+    if len(draft.prices) > MAX_PRICES:
+        return [f"a plan is sold by at most {MAX_PRICES} prices, not {len(draft.prices)}"]
+    wrong = _doubles("price", [price.price for price in draft.prices])
+    sold = await connection.execute(
+        select(plan_prices.c.price, plan_prices.c.metric).where(
+            plan_prices.c.environment == environment, plan_prices.c.plan == draft.key
+        )
+    )
+    present = {PlanPrice(price, metric) for price, metric in sold}
+    for price in draft.prices:
+        error = None if price in present else await _price_error(connection, environment, price)
+        if error:
+            wrong.append(error)
     return wrong
+
+
+async def _price_error(connection: AsyncConnection, environment: str, price: PlanPrice) -> str | None:
+    if not 1 <= len(price.price) <= 255:
+        return f"a price has 1 to 255 characters, not {price.price!r:.50}"
+    if price.metric is None:
+        return None
+    metric = await find_metric(connection, environment, price.metric)
+    if metric is None:
+        return f"price {price.price!r:.100}: there is no metric {price.metric!r:.100}; define it first"
+    if metric.archived_at is not None:
+        return f"price {price.price!r:.100}: metric {price.metric!r} is archived; restore it first"
+    return None
 
 
 def _doubles(what: str, names: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from flux_server.catalog.errors import (
 )
 from flux_server.catalog.features import archive_feature, archive_metric, save_feature, save_metric
 from flux_server.catalog.plans import PlanDraft, save_plan
-from flux_server.catalog.reading import describe_features, read_feature, read_metric
+from flux_server.catalog.reading import PlanPrice, describe_features, read_feature, read_metric
 from flux_server.database import Database
 from flux_server.environments.history import read_history
 from flux_server.environments.revisions import current_revision
@@ -71,6 +71,25 @@ async def test_an_archived_feature_or_metric_is_not_changed(database: Database) 
         with pytest.raises(ArchivedError, match="restore it before"):
             await save_metric(connection, ENV, Metric("api-calls", unit="call"), NOON)
         assert (await read_metric(connection, ENV, "api-calls")).archived_at == NOON
+
+
+async def test_an_archived_metric_serves_what_it_served_and_nothing_new(database: Database) -> None:
+    limit = Feature("calls", "limit", metric="api-calls")
+    plan = PlanDraft("pro", prices=(PlanPrice("price_1", "api-calls"),))
+    async with database.write() as connection:
+        await save_metric(connection, ENV, Metric("api-calls"), NOON)
+        await save_feature(connection, ENV, limit, NOON)
+        await save_plan(connection, ENV, plan, NOON)
+        await archive_metric(connection, ENV, "api-calls", NOON)
+
+        await save_feature(connection, ENV, limit, NOON, description="as before")
+        await save_plan(connection, ENV, PlanDraft("pro", "Pro", prices=plan.prices), NOON)
+        with pytest.raises(InvalidCatalogError, match="'api-calls' is archived; restore it"):
+            await save_feature(connection, ENV, Feature("more", "limit", metric="api-calls"), NOON)
+        with pytest.raises(MalformedPlanError, match="'api-calls' is archived; restore it"):
+            await save_plan(
+                connection, ENV, PlanDraft("team", prices=(PlanPrice("price_2", "api-calls"),)), NOON
+            )
 
 
 async def test_archiving_twice_keeps_the_first_moment(database: Database) -> None:
