@@ -217,6 +217,8 @@ def test_replicas_know_of_each_other(
     url = postgres.url(postgres.make_database(postgres_template))
     settings = Settings(data_dir=tmp_path, database_url=url)
     with run_server(settings) as one, run_server(settings) as other, one.client("admin") as admin:
+        # FastAPI builds its routes at the first request, and not in two threads of one process at once.
+        assert {admin.get(f"{server.url}/v1/features").status_code for server in (one, other)} == {200}
         done, refused = put_from([one.url, other.url], admin.headers, Held(one))
 
     assert (done.status_code, refused.status_code) == (200, 409)
