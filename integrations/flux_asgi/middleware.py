@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextvars import ContextVar
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,9 @@ from flux_middleware.errors import ConfigurationError, EntitlementRequired
 from flux_middleware.gate import Client, Denial, Gate, GatedRequest, OnDenied, OrganizationResolver
 
 __all__ = ["DenialResponse", "FluxMiddleware", "current_request"]
+
+_WITHOUT_BODY: Final = frozenset({204, 205, 304})
+"""Statuses whose response ends with its headers (RFC 9110)."""
 
 _current: ContextVar[GatedRequest] = ContextVar("flux_request")
 
@@ -66,6 +70,8 @@ class FluxMiddleware:
             if kind == "http.response.start":
                 require_gated(scope.get("endpoint"))
                 status = message["status"]
+                if status in _WITHOUT_BODY:  # the client has the whole answer already
+                    request.commit(status)
             elif kind == "http.response.body":
                 # Before it is sent, so that whoever reads the answer can read the count.
                 if not message.get("more_body"):

@@ -297,8 +297,15 @@ def test_counting_does_not_wait_for_background_tasks(client: RecordingClient) ->
     assert counted_before == [1]
 
 
-async def test_whoever_has_the_answer_can_read_the_count(client: RecordingClient) -> None:
+@pytest.mark.parametrize(("status", "when"), [(200, [0, 1]), (204, [1, 1]), (304, [1, 1])])
+async def test_whoever_has_the_answer_can_read_the_count(
+    client: RecordingClient, status: int, when: list[int]
+) -> None:
     counted: list[int] = []
+
+    @meters("api-calls")
+    async def view(request: Request) -> Response:
+        return Response(status_code=status)
 
     async def receive() -> Message:
         return {"type": "http.request"}
@@ -306,10 +313,10 @@ async def test_whoever_has_the_answer_can_read_the_count(client: RecordingClient
     async def count(message: Message) -> None:
         counted.append(client.counted("acme"))
 
-    app = Starlette(routes=[Route("/", metered)], middleware=[flux(client)])
+    app = Starlette(routes=[Route("/", view)], middleware=[flux(client)])
     await app(http_scope(), receive, count)
 
-    assert counted == [0, 1]
+    assert counted == when  # at the headers, at the body
 
 
 def test_a_task_that_outlives_its_request_decides_nothing(client: RecordingClient) -> None:
