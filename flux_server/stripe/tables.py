@@ -13,20 +13,27 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
 from flux_server.database import metadata
 
 __all__ = [
+    "stripe_active_entitlements",
+    "stripe_budgets",
     "stripe_customers",
     "stripe_dirty",
+    "stripe_drift",
     "stripe_events",
     "stripe_forwarded",
     "stripe_links",
     "stripe_meters",
     "stripe_outbox",
+    "stripe_prices",
     "stripe_subscriptions",
+    "stripe_sweeps",
+    "stripe_webhook_secrets",
 ]
 
 stripe_links = Table(
@@ -45,6 +52,23 @@ stripe_links = Table(
     # Which metadata of a customer, or of its subscription, names the organization.
     Column("metadata_key", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("endpoint", String(255)),  # the webhook endpoint at Stripe that Flux made for itself
+    Column("permissions", Text),  # JSON: what the key was last found to be allowed, by the resource's name
+    Column("reads", BigInteger, nullable=False, server_default="0"),  # numbers reads in the order they began
+    Column("events_until", BigInteger),  # events created before this were asked for, whether or not they came
+    Column("stripe_entitlements", Boolean, nullable=False, server_default=false()),  # they grant features too
+)
+
+stripe_webhook_secrets = Table(  # any of an environment's may have signed what comes in
+    "stripe_webhook_secrets",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),  # encrypted
+    Column("shown", String(32), nullable=False),  # the last four characters
+    Column("kind", String(16), nullable=False),  # snapshot | thin: what the endpoint it belongs to sends
+    Column("added_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),  # of one that was replaced: until when it is still taken
 )
 
 stripe_events = Table(
@@ -57,8 +81,14 @@ stripe_events = Table(
     Column("object_id", String(255)),
     Column("created_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
-    Column("deliveries", Integer, nullable=False),
+    Column(
+        "deliveries", Integer, nullable=False
+    ),  # none: its webhook never came, it was found in Stripe's list
     Column("body", LargeBinary, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="snapshot"),  # snapshot | thin
+    Column("api_version", String(64)),
+    Index("ix_stripe_events_environment_received_at", "environment", "received_at"),
+    Index("ix_stripe_events_environment_object_id", "environment", "object_id"),
 )
 
 stripe_dirty = Table(  # objects whose present state must be read from Stripe
@@ -94,7 +124,73 @@ stripe_subscriptions = Table(  # what Stripe alone knows of a subscription in `s
     Column("id", String(255), primary_key=True),
     Column("customer", String(255), nullable=False),
     Column("organization", String(255)),  # named by the subscription's own metadata
+    # The number of the read that it was saved from: one that began before it has nothing new to say.
+    Column("read", BigInteger, nullable=False, server_default="0"),
     Index("ix_stripe_subscriptions_environment_customer", "environment", "customer"),
+)
+
+stripe_prices = (
+    Table(  # as last read: for matching by lookup key or product, and to say what an id stands for
+        "stripe_prices",
+        metadata,
+        Column("environment", ForeignKey("environments.key"), primary_key=True),
+        Column("id", String(255), primary_key=True),
+        Column("product", String(255), nullable=False),
+        Column("product_name", String(255)),
+        Column("lookup_key", String(255)),
+        Column("description", String(255), nullable=False),  # such as "12.00 EUR / month"
+        Column("metered", Boolean, nullable=False),
+        Column("meter", String(255)),
+        Column("active", Boolean, nullable=False),
+    )
+)
+
+stripe_active_entitlements = Table(  # what Stripe itself says a customer is entitled to
+    "stripe_active_entitlements",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("customer", String(255), primary_key=True),
+    Column("lookup_key", String(255), primary_key=True),
+    Column("id", String(255), nullable=False),
+)
+
+stripe_sweeps = Table(  # each reading of all subscriptions: its progress, and what it found
+    "stripe_sweeps",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column(
+        "reason", String(32), nullable=False
+    ),  # linked | nightly | asked | resumed | many-dirty | lost-events
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("after", String(255)),  # the last subscription of the pages that were read
+    Column("seen", Integer, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    Column("error", Text),
+    Index("ix_stripe_sweeps_environment_started_at", "environment", "started_at"),
+)
+
+stripe_drift = Table(  # what a sweep found to differ from what Flux believed to be so
+    "stripe_drift",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("sweep", String(32), primary_key=True),
+    Column("object_type", String(64), primary_key=True),
+    Column("object_id", String(255), primary_key=True),
+    Column("organization", String(255)),
+    Column("differences", Text, nullable=False),  # JSON: [[field, before, after], …]
+    Column("since", BigInteger),  # when Flux last read it; it changed at Stripe after that
+    Column("found_at", BigInteger, nullable=False),
+    Column("repair", String(32), nullable=False),  # saved | ended | added
+)
+
+stripe_budgets = Table(  # how fast each part of Stripe's API may be asked, by all processes together
+    "stripe_budgets",
+    metadata,
+    Column("environment", ForeignKey("environments.key"), primary_key=True),
+    Column("endpoint", String(64), primary_key=True),
+    Column("free_at", BigInteger, nullable=False),  # milliseconds: when the next call may be made
 )
 
 stripe_meters = Table(

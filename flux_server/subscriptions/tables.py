@@ -38,6 +38,8 @@ subscription_items = Table(
     Column("id", String(255), primary_key=True),
     Column("subscription", String(255), nullable=False),
     Column("price", String(255), nullable=False),
+    Column("lookup_key", String(255)),  # of the price, as last read
+    Column("product", String(255)),
     Column(
         "plan_version", String(80)
     ),  # as of when the item was first matched: `pro@1`; empty: price not mapped
