@@ -24,8 +24,8 @@ from flux_sandbox.idempotency import Answer, IdempotencyKeys
 from flux_sandbox.keys import require_key
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params, parse
+from flux_sandbox.passing import settle
 from flux_sandbox.rendering import render
-from flux_sandbox.renewals import settle
 from flux_sandbox.route import Call, Route
 
 __all__ = ["Api", "Hold", "LoggedRequest", "Request", "Violation", "no_hold"]

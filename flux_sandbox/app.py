@@ -18,11 +18,13 @@ from flux_sandbox import (
     control,
     customers,
     events,
+    invoices,
     meter_events,
     meters,
     page,
     prices,
     products,
+    staging,
     subscription_items,
     subscriptions,
     webhook_endpoints,
@@ -32,7 +34,7 @@ from flux_sandbox.api import Api, Hold, Request, no_hold
 from flux_sandbox.clock import Clock
 from flux_sandbox.deliveries import RETRY_DELAYS, Deliveries
 from flux_sandbox.idempotency import Answer
-from flux_sandbox.renewals import settle
+from flux_sandbox.passing import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
 
@@ -42,6 +44,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
+    *invoices.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
     *prices.ROUTES,
@@ -78,6 +81,7 @@ def create_app(
         routes=[
             *control.ROUTES,
             *page.ROUTES,
+            *staging.ROUTES,
             *(HttpRoute(one.path, _endpoint(sandbox.api, one), methods=[one.method]) for one in ROUTES),
         ],
         exception_handlers={404: unrecognized, 405: unrecognized},

@@ -23,6 +23,7 @@ from flux_sandbox.parameters import (
     Whole,
     shape,
 )
+from flux_sandbox.payments import check_method
 from flux_sandbox.route import Call, Route
 from flux_sandbox.subscriptions import subscriptions_of
 
@@ -47,9 +48,7 @@ _FIELDS: Final[Fields] = {
 _UNSIMULATED: Final = (
     "cash_balance",
     "invoice_prefix",
-    "invoice_settings",
     "next_invoice_sequence",
-    "payment_method",
     "source",
     "tax",
     "tax_id_data",
@@ -81,7 +80,17 @@ def _create(call: Call) -> Document:
         **{name: value for name, value in call.params.items() if name in _FIELDS and value is not None},
         "metadata": merge_metadata({}, call.params),
     }
+    document["invoice_settings"] = _invoice_settings(call, document["invoice_settings"])
     return call.action.create(document, "customer.created")
+
+
+def _invoice_settings(call: Call, present: Document) -> Document:
+    """Return a customer's settings with the payment method that a request names; None is no default."""
+    given = call.params.get("invoice_settings", {})
+    if "default_payment_method" not in given:
+        return present
+    check_method(given["default_payment_method"], "invoice_settings[default_payment_method]")
+    return {**present, "default_payment_method": given["default_payment_method"]}
 
 
 def _retrieve(call: Call) -> Document:
@@ -95,6 +104,7 @@ def _update(call: Call) -> Document:
     customer = call.ledger.require("customer", call.target)
     changes = {name: value for name, value in call.params.items() if name in _FIELDS}
     changes["metadata"] = merge_metadata(customer["metadata"], call.params)
+    changes["invoice_settings"] = _invoice_settings(call, customer["invoice_settings"])
     return call.action.update(customer, changes, "customer.updated")
 
 
@@ -118,7 +128,9 @@ def _matches(customer: Document, params: Params) -> bool:
 
 _WRITABLE: Final[Fields] = {
     **_FIELDS,
+    "invoice_settings": Shape({"default_payment_method": Clearable(Text())}),
     "metadata": METADATA,
+    "payment_method": Unsimulated(),
     **dict.fromkeys(_UNSIMULATED, Unsimulated()),
 }
 ROUTES: Final = (

@@ -7,6 +7,7 @@
     ├── UnknownPathError        404  *  no such method and path
     ├── UnauthorizedError       401  *  no test key
     ├── IdempotencyError        400  *  an idempotency key used for something else before
+    ├── PaymentError            402  a payment was declined, or needs the customer
     ├── KeyInUseError           409  an idempotency key whose first request is still running
     └── CrashedError            500  the sandbox itself failed
 
@@ -25,6 +26,7 @@ __all__ = [
     "InvalidParametersError",
     "KeyInUseError",
     "MissingError",
+    "PaymentError",
     "Problem",
     "RefusedError",
     "StripeError",
@@ -130,6 +132,13 @@ class IdempotencyError(StripeError):
 
     type = "idempotency_error"
     violation = True
+
+
+class PaymentError(StripeError):
+    """A payment does not succeed, and the request needed it to. That it was tried is no secret: events tell it."""
+
+    status = 402
+    type = "card_error"
 
 
 class KeyInUseError(StripeError):

@@ -10,7 +10,15 @@ from flux_sandbox.rendering import embedded_list, render
 
 __all__ = ["expand"]
 
-_REFERENCES: Final = {"customer": "customer", "default_price": "price", "product": "product"}
+_REFERENCES: Final = {
+    "customer": "customer",
+    "default_price": "price",
+    "invoice": "invoice",
+    "latest_invoice": "invoice",
+    "product": "product",
+    "schedule": "subscription_schedule",
+    "subscription": "subscription",
+}
 """Names of members that hold an id, and the kind of object that it is of."""
 _MAX_DEPTH: Final = 4
 

@@ -22,7 +22,7 @@ from flux_sandbox.form import decode, pairs
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_log import aggregate
 from flux_sandbox.parameters import parse
-from flux_sandbox.renewals import settle
+from flux_sandbox.passing import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
 

@@ -52,7 +52,16 @@ def _both_objects(one: Any, other: Any) -> bool:
 def _subscription(ledger: Ledger, subscription: Document) -> Document:
     items = [render_item(ledger, item) for item in subscription["items"]]
     url = f"/v1/subscription_items?subscription={subscription['id']}"
-    return {**subscription, "items": embedded_list(url, items)}
+    pending = subscription["pending_update"]
+    if pending is not None:
+        waiting = [render_item(ledger, item) for item in pending["subscription_items"]]
+        pending = {**pending, "subscription_items": waiting}
+    return {**subscription, "items": embedded_list(url, items), "pending_update": pending}
+
+
+def _invoice(_: Ledger, invoice: Document) -> Document:
+    lines = [{**line, "invoice": invoice["id"]} for line in invoice["lines"]]
+    return {**invoice, "lines": embedded_list(f"/v1/invoices/{invoice['id']}/lines", lines)}
 
 
 def _plan(price: Document) -> Document:
@@ -79,6 +88,7 @@ def _plan(price: Document) -> Document:
 
 
 _RENDERERS: Final[dict[str, Callable[[Ledger, Document], Document]]] = {
+    "invoice": _invoice,
     "subscription": _subscription,
     "subscription_item": render_item,
     "list": lambda ledger, page: {**page, "data": [render(ledger, one) for one in page["data"]]},

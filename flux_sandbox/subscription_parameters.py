@@ -10,6 +10,7 @@ from flux_sandbox.parameters import (
     METADATA,
     RANGE,
     Clearable,
+    Either,
     Fields,
     Flag,
     ListOf,
@@ -19,7 +20,7 @@ from flux_sandbox.parameters import (
     Whole,
 )
 
-__all__ = ["CANCEL", "CREATE", "LIST_OF_SUBSCRIPTIONS", "UPDATE"]
+__all__ = ["CANCEL", "CREATE", "LIST_OF_SUBSCRIPTIONS", "PAUSE", "RESUME", "UPDATE"]
 
 _STATUSES: Final = (
     "active",
@@ -47,6 +48,15 @@ _COMMON: Final[Fields] = {
     ),
     "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
     "trial_end": Whole(words=("now",)),
+    "trial_settings": Shape(
+        {
+            "end_behavior": Shape(
+                {"missing_payment_method": Text(choices=("cancel", "create_invoice", "pause"))},
+                ("missing_payment_method",),
+            )
+        },
+        ("end_behavior",),
+    ),
     **dict.fromkeys(
         (
             "add_invoice_items",
@@ -63,7 +73,6 @@ _COMMON: Final[Fields] = {
             "pending_invoice_item_interval",
             "transfer_data",
             "trial_from_plan",
-            "trial_settings",
         ),
         Unsimulated(),
     ),
@@ -90,13 +99,38 @@ UPDATE: Final[Fields] = {
     "billing_cycle_anchor": Unsimulated(),
     "cancellation_details": _DETAILS,
     "items": ListOf(Shape(CHANGED_ITEM), max_items=2 * MAX_ITEMS),
-    "pause_collection": Unsimulated(),
+    "pause_collection": Clearable(
+        Shape(
+            {
+                "behavior": Text(choices=("keep_as_draft", "mark_uncollectible", "void")),
+                "resumes_at": Clearable(Whole()),
+            },
+            ("behavior",),
+        )
+    ),
     "proration_date": Whole(),
 }
 CANCEL: Final[Fields] = {
     "cancellation_details": _DETAILS,
     "invoice_now": Flag(),
     "prorate": Flag(),
+}
+PAUSE: Final[Fields] = {
+    "bill_for": Shape(
+        {
+            "outstanding_usage_through": Shape({"type": Text(choices=("none", "now"))}, ("type",)),
+            "unused_time_from": Unsimulated(),
+        }
+    ),
+    "invoicing_behavior": Text(choices=("invoice", "pending_invoice_item")),
+    "type": Text(choices=("subscription",)),
+}
+_ANCHOR: Final = Text(choices=("now", "unchanged"))
+RESUME: Final[Fields] = {
+    "billing_cycle_anchor": Either(_ANCHOR, Shape({"type": _ANCHOR}, ("type",))),
+    "payment_behavior": Text(choices=("resume_on_payment_attempt", "resume_on_payment_success")),
+    "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
+    "proration_date": Whole(),
 }
 LIST_OF_SUBSCRIPTIONS: Final[Fields] = {
     **LIST,
