@@ -6,7 +6,7 @@ from flux_sandbox.account import Action
 from flux_sandbox.items import Terms, index_items
 from flux_sandbox.ledger import Document
 
-__all__ = ["pause", "resume", "restarted", "save", "terms"]
+__all__ = ["pause", "restarted", "resume", "save", "terms"]
 
 
 def terms(subscription: Document) -> Terms:
