@@ -28,6 +28,8 @@ class Account:
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
     payments: Payments = field(default_factory=Payments)
+    address: str = ""
+    """Where the sandbox was last asked: its pages are there."""
     on_event: Callable[[Document], None] = lambda event: None
 
     def new_id(self, prefix: str) -> str:
@@ -72,6 +74,11 @@ class Action:
         """Add an object."""
         self._put(document)
         self.record(event, render(self.ledger, document))
+        return document
+
+    def add(self, document: Document) -> Document:
+        """Add an object of whose beginning Stripe tells nothing."""
+        self._put(document)
         return document
 
     def update(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:

@@ -15,6 +15,8 @@ from starlette.routing import Route as HttpRoute
 
 from flux_sandbox import (
     account_info,
+    checkout,
+    checkout_page,
     control,
     customers,
     events,
@@ -42,6 +44,7 @@ __all__ = ["ROUTES", "create_app"]
 
 ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
+    *checkout.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
     *invoices.ROUTES,
@@ -79,6 +82,7 @@ def create_app(
     unrecognized = _unrecognized(sandbox.api)
     app = Starlette(
         routes=[
+            *checkout_page.ROUTES,
             *control.ROUTES,
             *page.ROUTES,
             *staging.ROUTES,
@@ -121,6 +125,7 @@ def _unrecognized(api: Api) -> Callable[[HttpRequest, Exception], Awaitable[Resp
 
 def _endpoint(api: Api, route: Route | None) -> _Endpoint:
     async def endpoint(http: HttpRequest) -> Response:
+        http.app.state.sandbox.account.address = str(http.base_url).rstrip("/")
         request = Request(
             method=http.method,
             path=http.url.path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from flux_sandbox.account import Action
 from flux_sandbox.cancellation import cancel
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document
@@ -27,7 +28,7 @@ from flux_sandbox.payments import check_method
 from flux_sandbox.route import Call, Route
 from flux_sandbox.subscriptions import subscriptions_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "create_customer"]
 
 _ADDRESS: Final = Shape(
     dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"), Clearable(Text()))
@@ -57,12 +58,17 @@ _UNSIMULATED: Final = (
 
 
 def _create(call: Call) -> Document:
+    return create_customer(call.action, call.params)
+
+
+def create_customer(action: Action, params: Params) -> Document:
+    """Create a customer."""
     document = {
-        "id": call.action.account.new_id("cus"),
+        "id": action.account.new_id("cus"),
         "object": "customer",
         "address": None,
         "balance": 0,
-        "created": call.now,
+        "created": action.now,
         "currency": None,
         "default_source": None,
         "delinquent": False,
@@ -77,16 +83,16 @@ def _create(call: Call) -> Document:
         "shipping": None,
         "tax_exempt": "none",
         "test_clock": None,
-        **{name: value for name, value in call.params.items() if name in _FIELDS and value is not None},
-        "metadata": merge_metadata({}, call.params),
+        **{name: value for name, value in params.items() if name in _FIELDS and value is not None},
+        "metadata": merge_metadata({}, params),
     }
-    document["invoice_settings"] = _invoice_settings(call, document["invoice_settings"])
-    return call.action.create(document, "customer.created")
+    document["invoice_settings"] = _invoice_settings(params, document["invoice_settings"])
+    return action.create(document, "customer.created")
 
 
-def _invoice_settings(call: Call, present: Document) -> Document:
+def _invoice_settings(params: Params, present: Document) -> Document:
     """Return a customer's settings with the payment method that a request names; None is no default."""
-    given = call.params.get("invoice_settings", {})
+    given = params.get("invoice_settings", {})
     if "default_payment_method" not in given:
         return present
     check_method(given["default_payment_method"], "invoice_settings[default_payment_method]")
@@ -104,7 +110,7 @@ def _update(call: Call) -> Document:
     customer = call.ledger.require("customer", call.target)
     changes = {name: value for name, value in call.params.items() if name in _FIELDS}
     changes["metadata"] = merge_metadata(customer["metadata"], call.params)
-    changes["invoice_settings"] = _invoice_settings(call, customer["invoice_settings"])
+    changes["invoice_settings"] = _invoice_settings(call.params, customer["invoice_settings"])
     return call.action.update(customer, changes, "customer.updated")
 
 

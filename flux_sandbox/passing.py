@@ -7,6 +7,7 @@ from typing import Final
 
 from flux_sandbox.account import Account, Action
 from flux_sandbox.agenda import moments
+from flux_sandbox.checkout import expire
 from flux_sandbox.collection import pass_invoice
 from flux_sandbox.ledger import Document
 from flux_sandbox.renewals import pass_subscription
@@ -25,7 +26,8 @@ def settle(account: Account) -> None:
             _PASS[kind](Action(account, moment), document)
 
 
-_PASS: Final[dict[str, Callable[[Action, Document], None]]] = {
+_PASS: Final[dict[str, Callable[[Action, Document], object]]] = {
+    "checkout.session": expire,
     "invoice": pass_invoice,
     "subscription": pass_subscription,
 }

@@ -9,15 +9,16 @@ from typing import Final
 from flux_sandbox.errors import MissingError, PaymentError, RefusedError, StripeError
 from flux_sandbox.ledger import Document
 
-__all__ = ["AFTER_DUNNING", "METHODS", "OUTCOMES", "Payments", "check_method", "refusal"]
+__all__ = ["AFTER_DUNNING", "CARD", "METHODS", "OUTCOMES", "Payments", "check_method", "refusal"]
 
 OUTCOMES: Final = ("succeed", "fail", "require_action", "missing")
 """How a customer's payments go; `missing` is a customer who has no payment method."""
 AFTER_DUNNING: Final = ("canceled", "unpaid", "past_due")
 """What a subscription becomes once the last try to collect a payment has failed."""
 
+CARD: Final = "pm_card_visa"
 METHODS: Final = {
-    "pm_card_visa": "succeed",
+    CARD: "succeed",
     "pm_card_mastercard": "succeed",
     "pm_card_chargeCustomerFail": "fail",
     "pm_card_authenticationRequired": "require_action",
@@ -46,8 +47,9 @@ class Payments:
 
     def outcome(self, customer: Document, *methods: str | None) -> str:
         """Return how a payment goes: as the test forced it, or with the first payment method that there is."""
-        if customer["id"] in self.forced:
-            return self.forced[customer["id"]]
+        forced = self.forced.get(customer["id"])
+        if forced is not None and not (forced == "missing" and any(methods)):
+            return forced
         settings = customer.get("invoice_settings") or {}  # a deleted customer has none
         used = [one for one in (*methods, settings.get("default_payment_method")) if one]
         return METHODS[used[0]] if used else "succeed"

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from flux_sandbox.account import Action
 from flux_sandbox.cancellation import scheduled_end
+from flux_sandbox.checkout import complete
 from flux_sandbox.collection import settle_paid
 from flux_sandbox.errors import RefusedError, StripeError
 from flux_sandbox.ledger import Document
@@ -21,7 +22,7 @@ from flux_sandbox.rendering import render
 from flux_sandbox.sandbox import Sandbox
 from flux_sandbox.subscription_changes import save
 
-__all__ = ["ROUTES", "authenticate_and_pay", "cancel_in_portal", "set_payments"]
+__all__ = ["ROUTES", "authenticate_and_pay", "cancel_in_portal", "complete_checkout", "set_payments"]
 
 _FIXED: Final = frozenset({"id", "items", "object"})
 
@@ -52,6 +53,11 @@ def authenticate_and_pay(action: Action, invoice: str, _: Document) -> Document:
     if found["status"] != "open":
         raise RefusedError(f"Only open invoices can be paid; this one is {found['status']}.")
     return settle_paid(action, found)
+
+
+def complete_checkout(action: Action, session: str, _: Document) -> Document:
+    """Complete a checkout session as its customer does."""
+    return complete(action, action.ledger.require("checkout.session", session))
 
 
 def _settings(action: Action, _: str, asked: Document) -> Document:
@@ -103,6 +109,7 @@ def _object(body: bytes) -> Document:
 
 
 ROUTES: Final = (
+    _route("/_sandbox/checkout/{id}/complete", complete_checkout),
     _route("/_sandbox/customers/{id}/payments", set_payments),
     _route("/_sandbox/invoices/{id}/pay", authenticate_and_pay),
     _route("/_sandbox/settings", _settings),

@@ -25,13 +25,15 @@ KEPT_AS_GIVEN: Final = ("collection_method", "days_until_due", "default_payment_
 """What a subscription keeps as a request says it."""
 
 
-def subscribe(action: Action, params: Params) -> Document:
-    """Create a subscription, as a request describes it."""
+def subscribe(action: Action, params: Params, *, paid: bool = False) -> Document:
+    """Create a subscription, as a request describes it; `paid` if its first payment is known to succeed."""
     document = _new(action, params)
     trialing = document["status"] == "trialing"
     lines = in_advance(action, document["items"], free=trialing)
     invoice = new_invoice(action, document, lines, "subscription_create", retried=False)
-    how, status = _first_payment(action, document, invoice, params)
+    how, status = (
+        ("succeed", document["status"]) if paid else _first_payment(action, document, invoice, params)
+    )
     index_items(action, document["items"])
     created = action.create(
         {**document, "latest_invoice": invoice["id"], "status": status}, "customer.subscription.created"

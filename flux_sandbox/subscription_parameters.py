@@ -20,7 +20,16 @@ from flux_sandbox.parameters import (
     Whole,
 )
 
-__all__ = ["CANCEL", "CREATE", "LIST_OF_SUBSCRIPTIONS", "PAUSE", "RESUME", "UPDATE"]
+__all__ = [
+    "BILLING_MODE",
+    "CANCEL",
+    "CREATE",
+    "LIST_OF_SUBSCRIPTIONS",
+    "PAUSE",
+    "RESUME",
+    "TRIAL_SETTINGS",
+    "UPDATE",
+]
 
 _STATUSES: Final = (
     "active",
@@ -33,6 +42,18 @@ _STATUSES: Final = (
     "paused",
     "trialing",
     "unpaid",
+)
+BILLING_MODE: Final = Shape(
+    {"type": Text(choices=("classic", "flexible")), "flexible": Unsimulated()}, ("type",)
+)
+TRIAL_SETTINGS: Final = Shape(
+    {
+        "end_behavior": Shape(
+            {"missing_payment_method": Text(choices=("cancel", "create_invoice", "pause"))},
+            ("missing_payment_method",),
+        )
+    },
+    ("end_behavior",),
 )
 _COMMON: Final[Fields] = {
     "cancel_at": Clearable(Whole(words=("min_period_end", "max_period_end"))),
@@ -48,15 +69,7 @@ _COMMON: Final[Fields] = {
     ),
     "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
     "trial_end": Whole(words=("now",)),
-    "trial_settings": Shape(
-        {
-            "end_behavior": Shape(
-                {"missing_payment_method": Text(choices=("cancel", "create_invoice", "pause"))},
-                ("missing_payment_method",),
-            )
-        },
-        ("end_behavior",),
-    ),
+    "trial_settings": TRIAL_SETTINGS,
     **dict.fromkeys(
         (
             "add_invoice_items",
@@ -85,9 +98,7 @@ CREATE: Final[Fields] = {
     "backdate_start_date": Unsimulated(),
     "billing_cycle_anchor": Unsimulated(),
     "billing_cycle_anchor_config": Unsimulated(),
-    "billing_mode": Shape(
-        {"type": Text(choices=("classic", "flexible")), "flexible": Unsimulated()}, ("type",)
-    ),
+    "billing_mode": BILLING_MODE,
     "currency": Text(max_length=3),
     "customer": Text(),
     "customer_account": Unsimulated(),
