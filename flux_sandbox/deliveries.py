@@ -21,6 +21,7 @@ import httpx
 
 from flux_sandbox.account import Account
 from flux_sandbox.ledger import Document
+from flux_sandbox.presentation import present
 from flux_sandbox.webhook_endpoints import signing_secret
 
 __all__ = ["RETRY_DELAYS", "Deliveries", "Delivery", "signature"]
@@ -117,7 +118,7 @@ class Deliveries:
         receiver, document = ledger.find("webhook_endpoint", endpoint), ledger.require("event", event)
         if receiver is None or receiver["status"] != "enabled":
             return True
-        body = json.dumps(document, indent=2).encode()
+        body = json.dumps(present(document, self._account.profile), indent=2).encode()
         # By the wall: a receiver compares it with its own clock, which was not turned.
         signed = signature(signing_secret(ledger, endpoint), body, int(self._account.clock.wall()))
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}

@@ -42,7 +42,7 @@ def _create(call: Call) -> Document:
     secret = f"whsec_{call.action.account.token(16)}"
     call.ledger.put(endpoint)
     call.ledger.put({"id": endpoint["id"], "object": _SECRET, "secret": secret})
-    return {**endpoint, "secret": secret}
+    return {**endpoint, "secret": secret} if call.action.origin.shows_secrets else endpoint
 
 
 def _checked_url(url: str) -> str:
