@@ -12,6 +12,7 @@ from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_log import MeterLog
 from flux_sandbox.profile import Profile
+from flux_sandbox.receivers import wanted_by
 from flux_sandbox.rendering import difference, render
 
 __all__ = ["Account", "Action", "Origin"]
@@ -32,14 +33,6 @@ class Account:
     def new_id(self, prefix: str) -> str:
         """Make an id such as Stripe's."""
         return f"{prefix}_{self.token(12)}"
-
-    def listeners(self, event_type: str) -> list[Document]:
-        """Return the webhook endpoints that want events of this type."""
-        return [
-            endpoint
-            for endpoint in self.ledger.newest_first("webhook_endpoint")
-            if endpoint["status"] == "enabled" and {"*", event_type} & set(endpoint["enabled_events"])
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +105,11 @@ class Action:
             "created": self.now,
             "data": data,
             "livemode": False,
-            "pending_webhooks": len(self.account.listeners(event)),
+            "pending_webhooks": 0,
             "request": {"id": self.origin.request, "idempotency_key": self.origin.idempotency_key},
             "type": event,
         }
+        document["pending_webhooks"] = len(wanted_by(self.ledger, document))
         self.ledger.put(document)
         self.account.on_event(document)
 

@@ -30,11 +30,13 @@ from flux_sandbox.presentation import present
 from flux_sandbox.rendering import render
 from flux_sandbox.renewals import settle
 from flux_sandbox.route import Call, Route
+from flux_sandbox.v2 import decode_json, error_body
 
 __all__ = ["Api", "Hold", "LoggedRequest", "Request", "Violation", "no_hold"]
 
 _logger = logging.getLogger("flux_sandbox")
 _FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
 _KEPT: Final = 1_000
 
 
@@ -146,7 +148,7 @@ class Api:
             return await self._answer_once(visit)
         except StripeError as error:
             self._note(error, request, id_)
-            return _refusal(error)
+            return _refusal(error, request)
 
     async def _answer_once(self, visit: _Visit) -> Answer:
         """Carry the request out, unless its idempotency key has an answer already."""
@@ -177,10 +179,10 @@ class Api:
             visit.fault.crash(carried_out=True)
         except StripeError as error:
             self._note(error, visit.request, visit.origin.request or "")
-            return _refusal(error)
+            return _refusal(error, visit.request)
         except Exception:
             _logger.exception("%s %s failed", visit.request.method, visit.request.path)
-            return _refusal(CrashedError())
+            return _refusal(CrashedError(), visit.request)
         return answer
 
     def _perform(self, visit: _Visit) -> Answer:
@@ -206,11 +208,18 @@ class Api:
 
 
 def _params(route: Route, request: Request) -> Params:
-    content_type = request.headers.get("content-type", _FORM)
-    if request.body and not content_type.startswith(_FORM):
-        message = f"Invalid request (check that your POST content type is {_FORM})."
+    wanted = _JSON if _is_v2(request) else _FORM
+    content_type = request.headers.get("content-type", wanted)
+    if request.body and not content_type.startswith(wanted):
+        message = f"Invalid request (check that your {request.method} content type is {wanted})."
         raise InvalidParametersError([Problem("", "parameter_invalid", message)])
+    if _is_v2(request):
+        return parse(route.parameters, {**decode(pairs(request.query)), **decode_json(request.body)})
     return parse(route.parameters, decode([*pairs(request.query), *pairs(request.body)]))
+
+
+def _is_v2(request: Request) -> bool:
+    return request.path.startswith("/v2/")
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -233,8 +242,9 @@ def _logged(id_: str, at: float, request: Request, answer: Answer | None) -> Log
     )
 
 
-def _refusal(error: StripeError) -> Answer:
-    return Answer(error.status, _json(error.body()), error.headers, error.code)
+def _refusal(error: StripeError, request: Request) -> Answer:
+    body = error_body(error) if _is_v2(request) else error.body()
+    return Answer(error.status, _json(body), error.headers, error.code)
 
 
 def _json(document: Document) -> bytes:

@@ -18,6 +18,7 @@ from flux_sandbox import (
     control,
     customers,
     disturbances,
+    event_destinations,
     events,
     meter_events,
     meters,
@@ -26,6 +27,7 @@ from flux_sandbox import (
     products,
     subscription_items,
     subscriptions,
+    v2_events,
     webhook_endpoints,
 )
 from flux_sandbox.account import Account
@@ -44,6 +46,7 @@ __all__ = ["ROUTES", "create_app"]
 ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *customers.ROUTES,
+    *event_destinations.ROUTES,
     *events.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
@@ -51,6 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *products.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *v2_events.ROUTES,
     *webhook_endpoints.ROUTES,
 )
 """Everything of Stripe's API that there is."""
@@ -79,7 +83,7 @@ def create_app(
     """
     account = Account(Clock(clock), Profile(account_id, livemode))
     sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
-    account.on_event = sandbox.deliveries.send
+    account.on_event = sandbox.publish
     unrecognized = _unrecognized(sandbox.api)
     app = Starlette(
         routes=[
