@@ -45,7 +45,9 @@ _API = re.compile(r"/(v\d+(/.*)?|healthz|metrics)\Z", re.DOTALL)  # of any versi
 _EXPORTS_AT_ONCE = 2
 
 
-def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[], float]) -> FastAPI:
+def create_dashboard(
+    settings: Settings, connector: Connector, clock: Callable[[], float], wall: Callable[[], float]
+) -> FastAPI:
     """Return the dashboard. `settings` must have the secret key (`settings.prepare`)."""
     dashboard = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     files = Assets()
@@ -54,6 +56,7 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         database=connector.database,
         connector=connector,
         clock=clock,
+        wall=wall,
         passwords=Passwords(),
         cookies=Cookies(settings),
         assets=files,
