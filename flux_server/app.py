@@ -28,6 +28,7 @@ from flux_server.api import (
     snapshot,
     stream,
     stripe,
+    stripe_mapping,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -110,6 +111,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stream,
         usage,
         stripe,
+        stripe_mapping,
         operations,
     ):
         app.include_router(api.router)
