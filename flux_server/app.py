@@ -27,6 +27,7 @@ from flux_server.api import (
     snapshot,
     stream,
     stripe,
+    stripe_events,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -101,6 +102,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stream,
         usage,
         stripe,
+        stripe_events,
         operations,
     ):
         app.include_router(api.router)
