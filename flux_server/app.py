@@ -28,6 +28,7 @@ from flux_server.api import (
     snapshot,
     stream,
     stripe,
+    stripe_events,
     stripe_mapping,
     usage,
 )
@@ -112,6 +113,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         usage,
         stripe,
         stripe_mapping,
+        stripe_events,
         operations,
     ):
         app.include_router(api.router)

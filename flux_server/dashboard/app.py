@@ -32,6 +32,7 @@ from flux_server.dashboard.pages import (
     policies,
     publishing,
     stripe,
+    stripe_events,
 )
 from flux_server.dashboard.rendering import Templates
 from flux_server.dashboard.site import Site
@@ -69,7 +70,7 @@ def create_dashboard(
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies, copying)
     of_organizations = (organizations, imports, organization, overrides)
-    for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
+    for page in (overview, *catalog, *of_organizations, stripe, stripe_events, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 
