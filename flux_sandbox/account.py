@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flux_sandbox import API_VERSION
 from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
@@ -41,6 +42,7 @@ class Origin:
 
     request: str | None = None
     idempotency_key: str | None = None
+    version: str = API_VERSION
     shows_secrets: bool = True
     """Whether what it makes may be answered with the secret that belongs to it."""
 

@@ -40,6 +40,7 @@ from flux_sandbox.profile import Profile
 from flux_sandbox.renewals import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
+from flux_sandbox.versions import checked_version
 
 __all__ = ["ROUTES", "create_app"]
 
@@ -71,6 +72,7 @@ def create_app(
     retry_delays: tuple[float, ...] = RETRY_DELAYS,
     livemode: bool = False,
     account_id: str = Profile.id,
+    api_version: str = Profile.api_version,
 ) -> Starlette:
     """Make a sandbox with an empty account.
 
@@ -80,8 +82,9 @@ def create_app(
         retry_delays: seconds before each further attempt to deliver a webhook.
         livemode: play an account in live mode, which takes live keys and no others.
         account_id: which account it is.
+        api_version: the version of requests that name none, and of events.
     """
-    account = Account(Clock(clock), Profile(account_id, livemode))
+    account = Account(Clock(clock), Profile(account_id, livemode, checked_version(api_version)))
     sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
     account.on_event = sandbox.publish
     unrecognized = _unrecognized(sandbox.api)

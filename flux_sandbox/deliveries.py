@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import httpx
 
+from flux_sandbox import API_VERSION
 from flux_sandbox.account import Account
 from flux_sandbox.disorder import Disorder
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document, Ledger
-from flux_sandbox.presentation import present
+from flux_sandbox.presentation import present, present_event
 from flux_sandbox.receivers import Receiver, find_receiver, wanted_by
 from flux_sandbox.signing import signature, signing_secrets
 
@@ -200,7 +201,7 @@ class Deliveries:
         receiver, event = find_receiver(ledger, to), _event(ledger, id_)
         if receiver is None or not receiver.enabled:
             return True
-        body = self._body(event)
+        body = self._body(receiver, event)
         # By the wall: a receiver compares it with its own clock, which was not turned.
         signed = signature(signing_secrets(ledger, to, clock.now()), body, int(clock.wall()))
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}
@@ -211,10 +212,13 @@ class Deliveries:
             self._take(to, id_)
         return done.ok
 
-    def _body(self, event: Document) -> bytes:
-        if event["object"] == "v2.core.event":
-            event = {name: event[name] for name in _NOTIFICATION}
-        return json.dumps(present(event, self._account.profile), indent=2).encode()
+    def _body(self, receiver: Receiver, event: Document) -> bytes:
+        profile = self._account.profile
+        if receiver.thin:
+            shown = present({name: event[name] for name in _NOTIFICATION}, profile, API_VERSION)
+        else:
+            shown = present_event(event, profile, receiver.api_version)
+        return json.dumps(shown, indent=2).encode()
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int | None, str | None]:
         try:
