@@ -97,7 +97,7 @@ class Action:
         self.record(event, last)
         return grave
 
-    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> None:
+    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> Document:
         """Add an event that shows an object as it is now."""
         data = {"object": shown} if previous is None else {"object": shown, "previous_attributes": previous}
         document = {
@@ -114,6 +114,7 @@ class Action:
         document["pending_webhooks"] = len(wanted_by(self.ledger, document))
         self.ledger.put(document)
         self.account.on_event(document)
+        return document
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)

@@ -197,20 +197,31 @@ class Deliveries:
 
     async def _attempt(self, to: str, id_: str, attempt: int) -> bool:
         """Try once; return whether no further attempt is needed."""
-        ledger, clock = self._account.ledger, self._account.clock
+        ledger = self._account.ledger
         receiver, event = find_receiver(ledger, to), _event(ledger, id_)
         if receiver is None or not receiver.enabled:
             return True
-        body = self._body(receiver, event)
-        # By the wall: a receiver compares it with its own clock, which was not turned.
-        signed = signature(signing_secrets(ledger, to, clock.now()), body, int(clock.wall()))
-        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}
+        body, headers = self._webhook(receiver, event)
         status, error = await self._post(receiver.url, body, headers)
         done = _attempt(receiver, event, attempt, status, error)
         self._log.append(done)
         if done.ok:
             self._take(to, id_)
         return done.ok
+
+    def webhook(self, event: str, receiver: str) -> tuple[bytes, dict[str, str]]:
+        """Return the body and the headers of a webhook, signed now, without sending it."""
+        found = find_receiver(self._account.ledger, receiver)
+        if found is None:
+            raise MissingError("webhook_endpoint", receiver)
+        return self._webhook(found, _event(self._account.ledger, event))
+
+    def _webhook(self, receiver: Receiver, event: Document) -> tuple[bytes, dict[str, str]]:
+        body, clock = self._body(receiver, event), self._account.clock
+        secrets = signing_secrets(self._account.ledger, receiver.id, clock.now())
+        # By the wall: a receiver compares it with its own clock, which was not turned.
+        signed = signature(secrets, body, int(clock.wall()))
+        return body, {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}
 
     def _body(self, receiver: Receiver, event: Document) -> bytes:
         profile = self._account.profile
