@@ -20,6 +20,7 @@ from flux_sandbox import (
     control,
     customers,
     disturbances,
+    entitlements,
     event_destinations,
     events,
     invoices,
@@ -53,6 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *checkout.ROUTES,
     *customers.ROUTES,
+    *entitlements.ROUTES,
     *event_destinations.ROUTES,
     *events.ROUTES,
     *invoices.ROUTES,
@@ -98,6 +100,7 @@ def create_app(
         account = Account(Clock(clock), profile)
         sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
         account.on_event = sandbox.publish
+        account.on_subscription = entitlements.follow
         return sandbox
 
     app = Starlette(
