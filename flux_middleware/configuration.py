@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "Configuration", "read_configuration"]
+__all__ = ["DEFAULT_URL", "Configuration", "environment_of", "read_configuration", "require_url"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8400"
 
@@ -43,8 +43,8 @@ def read_configuration(
         ConfigurationError: something is missing or wrong.
     """
     key = api_key or environ.get("FLUX_API_KEY", "")
-    environment = _environment_of(key)
-    server = _require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
+    environment = environment_of(key)
+    server = require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
     place = directory or environ.get("FLUX_DIRECTORY")
     name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
     if place:
@@ -52,7 +52,12 @@ def read_configuration(
     return Configuration(key, environment, server, _default_directory(name, environ))
 
 
-def _environment_of(api_key: str) -> str:
+def environment_of(api_key: str) -> str:
+    """Return the environment that the API key says it belongs to.
+
+    Raises:
+        ConfigurationError: it is missing or malformed.
+    """
     if not api_key:
         raise ConfigurationError(
             "there is no API key; pass flux.init(api_key) or set FLUX_API_KEY "
@@ -64,7 +69,12 @@ def _environment_of(api_key: str) -> str:
     return match[1]
 
 
-def _require_url(url: str) -> str:
+def require_url(url: str) -> str:
+    """Return the address of a server, without a slash at its end.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

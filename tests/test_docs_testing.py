@@ -51,3 +51,20 @@ def test_every_method_of_the_client_is_described() -> None:
     described = " ".join(row[0] for row in table("| of the client | what it does |", PAGE))
 
     assert {name for name in own - of_every_client if f"`{name}" not in described} == set()
+
+
+def test_the_commands_of_the_page_run_as_printed(tmp_path: Path) -> None:
+    (tmp_path / "plans.toml").write_text((ROOT / "examples" / "plans.toml").read_text())
+    commands = blocks(PAGE, "console")[0].splitlines()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    ran = subprocess.run(
+        ["bash", "-euc", "\n".join(command for command in commands if command != "mypy .")],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        timeout=100,
+        check=False,
+    )
+
+    assert ran.returncode == 0
+    assert '"sso"' in (tmp_path / "typings" / "flux_middleware" / "keys.pyi").read_text()

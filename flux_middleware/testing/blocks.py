@@ -10,6 +10,7 @@ from typing import Final
 from flux_middleware.catalog import Catalog, FeatureValue
 from flux_middleware.client import Flux, standing_in
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.keys import FeatureKey, MetricKey
 from flux_middleware.testing.block import Block
 from flux_middleware.testing.client import InMemoryFlux
 from flux_middleware.testing.clock import Clock
@@ -33,7 +34,9 @@ def in_memory(
     return Block(lambda: _installed(InMemoryFlux(catalog, clock=clock), replacing))
 
 
-def override_entitlement(organization: str, feature: str, value: FeatureValue = True) -> Block[InMemoryFlux]:
+def override_entitlement(
+    organization: str, feature: FeatureKey, value: FeatureValue = True
+) -> Block[InMemoryFlux]:
     """Grant, limit or (False) deny the feature; in a new in-memory client if there is none in use."""
     return Block(lambda: _overridden(organization, feature, value))
 
@@ -43,7 +46,7 @@ def override_plan(organization: str, *plans: str) -> Block[InMemoryFlux]:
     return Block(lambda: current().override_plan(organization, *plans))
 
 
-def usage(organization: str, metric: str) -> int:
+def usage(organization: str, metric: MetricKey) -> int:
     """Return how much of the metric was recorded for the organization in the client that is in use."""
     return current().usage(organization, metric)
 

@@ -16,6 +16,7 @@ from flux_middleware.catalog import Catalog, FeatureValue, wire_value
 from flux_middleware.client import Flux
 from flux_middleware.conditions import Conditions
 from flux_middleware.configuration import Configuration
+from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.memory_journal import MemoryJournal, MemoryJournals
 from flux_middleware.plans_file import read_plans_file
 from flux_middleware.snapshot import OrganizationRecord, Override, Subscription, SubscriptionItem
@@ -69,25 +70,25 @@ class InMemoryFlux(Flux):
             in_new_process=self._after_fork,
         )
 
-    def grant(self, organization: str, *features: str) -> None:
+    def grant(self, organization: str, *features: FeatureKey) -> None:
         """Entitle the organization to the features, whatever its plan."""
         for feature in features:
             self._override(organization, feature, True)
 
     def set_limit(
-        self, organization: str, feature: str, value: FeatureValue, *, metric: str | None = None
+        self, organization: str, feature: LimitKey, value: FeatureValue, *, metric: MetricKey | None = None
     ) -> None:
         """Let the organization have that much of the feature, whatever its plan; a `metric` uses up a new limit."""
         self._world.declare(feature, value, metric)
         self._override(organization, feature, value)
 
-    def deny(self, organization: str, *features: str) -> None:
+    def deny(self, organization: str, *features: FeatureKey) -> None:
         """Deny the organization the features, whatever its plan."""
         for feature in features:
             self._override(organization, feature, False)
 
     def override_entitlement(
-        self, organization: str, feature: str, value: FeatureValue = True
+        self, organization: str, feature: FeatureKey, value: FeatureValue = True
     ) -> Block[InMemoryFlux]:
         """Grant, limit or (False) deny the feature within a block or a decorated function."""
         return Block(lambda: self._overridden(organization, feature, value))
@@ -152,7 +153,7 @@ class InMemoryFlux(Flux):
         """Let this be all that there is to know of an organization; for what has no method here."""
         self._world.put(record)
 
-    def usage(self, organization: str, metric: str) -> int:
+    def usage(self, organization: str, metric: MetricKey) -> int:
         """Return how much of the metric was recorded for the organization, in whatever period."""
         return self.recorded.get((organization, metric), 0)
 
