@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.database import Database, insert
 from flux_server.stripe.dirty import mark
-from flux_server.stripe.events import ObjectRef, StripeEvent, changed_objects
+from flux_server.stripe.events import ObjectRef, StripeEvent, changed_objects, customer_of
 from flux_server.stripe.tables import stripe_events, stripe_links, stripe_webhook_secrets
 
 __all__ = ["Arrival", "Receiver", "find_receivers", "store_arrivals", "store_events"]
@@ -102,6 +102,7 @@ def _row(arrival: Arrival, deliveries: int) -> dict[str, Any]:
         "type": event.type,
         "object_type": _short(event.object.get("object"), 64),
         "object_id": _short(event.object.get("id"), 255),
+        "customer": customer_of(event.object),
         "created_at": event.created_at,
         "received_at": arrival.at,
         "deliveries": deliveries,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from flux_server.stripe.followed import (
     FOLLOWED_TYPES,
@@ -27,6 +27,7 @@ __all__ = [
     "ObjectRef",
     "StripeEvent",
     "changed_objects",
+    "customer_of",
     "is_followed",
     "named_subscriptions",
     "parse_event",
@@ -79,6 +80,12 @@ def parse_event(body: bytes) -> StripeEvent:
 def changed_objects(event: StripeEvent) -> tuple[ObjectRef, ...]:
     """Return the objects to look at again; none for an event that Flux does not follow."""
     return tuple(dict.fromkeys(_changed(event)))
+
+
+def customer_of(subject: Mapping[str, Any]) -> str | None:
+    """Return the customer that an event's object is, or belongs to; None if it does not say."""
+    found = _at(subject, "id" if subject.get("object") == "customer" else "customer")
+    return found if _is_id(found) else None
 
 
 def named_subscriptions(object_type: str, found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -138,7 +145,7 @@ def _at(subject: Mapping[str, Any], path: str) -> Any:
     return found.get("id") if isinstance(found, Mapping) else found  # expanded
 
 
-def _is_id(value: object) -> bool:
+def _is_id(value: object) -> TypeGuard[str]:
     # Of plain characters only: databases differ in what else they take.
     return (
         isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isascii() and value.isprintable()
@@ -146,4 +153,4 @@ def _is_id(value: object) -> bool:
 
 
 def _text(value: object) -> str | None:
-    return value[:64] if isinstance(value, str) and _is_id(value) else None
+    return value[:64] if _is_id(value) else None

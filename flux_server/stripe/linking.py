@@ -60,6 +60,10 @@ async def set_link(
     """
     wanted = LinkWanted(api_key, webhook_secret, thin_secret, metadata_key, endpoint)
     require_forms(environment, wanted)
+    if api_key is not None and "_live_" in api_key[:8] and connector.settings.clock_url:
+        raise LinkRefusedError(
+            "FLUX_CLOCK_URL turns this server's time; start it without that to link a live account"
+        )
     async with connector.database.read() as connection:
         before = await read_link(connection, environment)
     if before is None and api_key is None:

@@ -66,7 +66,7 @@ async def receive(connector: Connector, token: str, body: bytes, signature: str)
     if receiver is None:
         raise NotFoundError("there is no webhook at this address; GET /v1/stripe/link says the right one")
     try:
-        event = _verified(connector, receiver, body, signature, now)
+        event = _verified(connector, receiver, body, signature)
     except ValueError as error:
         raise _refusal(connector, receiver, error, now) from error
     await connector.arrivals.join(Arrival(receiver.environment, event, body, int(now)))
@@ -85,13 +85,11 @@ def verify(body: bytes, signature: str, secrets: Iterable[str], now: float) -> N
         raise ValueError(f"it was signed {now - signed_at:.0f} seconds ago; is this server's clock right?")
 
 
-def _verified(
-    connector: Connector, receiver: Receiver, body: bytes, signature: str, now: float
-) -> StripeEvent:
+def _verified(connector: Connector, receiver: Receiver, body: bytes, signature: str) -> StripeEvent:
     secrets = _opened(connector, receiver)
     if not secrets:
         raise ValueError("the link has no webhook secret yet")
-    verify(body, signature, secrets, now)
+    verify(body, signature, secrets, connector.wall())
     event = parse_event(body)
     _require_same_account(receiver, event)
     return event
