@@ -28,6 +28,7 @@ from flux_server.api import (
     stream,
     stripe,
     stripe_events,
+    stripe_health,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -77,7 +78,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
-    app.state.stripe = Connector(app.state.database, settings, clock)
+    app.state.stripe = Connector(
+        app.state.database, settings, clock, count_webhook=app.state.monitoring.count_webhook
+    )
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
     install_not_modified(app)
@@ -103,6 +106,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         usage,
         stripe,
         stripe_events,
+        stripe_health,
         operations,
     ):
         app.include_router(api.router)

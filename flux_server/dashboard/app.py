@@ -33,6 +33,7 @@ from flux_server.dashboard.pages import (
     publishing,
     stripe,
     stripe_events,
+    stripe_health,
 )
 from flux_server.dashboard.rendering import Templates
 from flux_server.dashboard.site import Site
@@ -66,8 +67,9 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies, copying)
+    of_stripe = (stripe, stripe_health, stripe_events)
     of_organizations = (organizations, imports, organization, overrides)
-    for page in (overview, *catalog, *of_organizations, stripe, stripe_events, api_keys, history):
+    for page in (overview, *catalog, *of_organizations, *of_stripe, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 

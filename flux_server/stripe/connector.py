@@ -13,6 +13,7 @@ from flux_server.errors import NotFoundError
 from flux_server.settings import Settings
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
+from flux_server.stripe.refusals import RefusedWebhooks
 from flux_server.stripe.secrets import SecretBox
 from flux_server.stripe.tables import stripe_links
 
@@ -37,6 +38,7 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
+    `count_webhook` is told of each webhook: its environment, and what came of it (received, duplicate, refused).
     """
 
     def __init__(
@@ -46,11 +48,14 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
+        count_webhook: Callable[[str, str], None] = lambda _environment, _outcome: None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
         self.chance = chance
+        self.count_webhook = count_webhook
+        self.refused = RefusedWebhooks()
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())
         self._silent: set[str] = set()

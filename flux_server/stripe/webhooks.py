@@ -59,10 +59,13 @@ async def receive(connector: Connector, token: str, body: bytes, signature: str)
         _require_same_account(link, event)
     except ValueError as error:
         _log.warning("webhook refused", environment=link.environment, reason=str(error))
+        connector.refused.note(link.environment, str(error), now)
+        connector.count_webhook(link.environment, "refused")
         raise WebhookRefusedError from error
     async with connector.database.write() as connection:
-        await _store(connection, link.environment, event, body, now)
+        is_new = await _store(connection, link.environment, event, body, now)
         await mark(connection, link.environment, changed_objects(event), now)
+    connector.count_webhook(link.environment, "received" if is_new else "duplicate")
 
 
 def verify(body: bytes, signature: str, secrets: Iterable[str], now: float) -> None:
@@ -96,7 +99,8 @@ def _require_same_account(link: Link, event: StripeEvent) -> None:
 
 async def _store(
     connection: AsyncConnection, environment: str, event: StripeEvent, body: bytes, now: float
-) -> None:
+) -> bool:
+    """Store the event; return whether its webhook came for the first time."""
     subject = event.object
     new = {
         "type": event.type,
@@ -108,14 +112,16 @@ async def _store(
         "deliveries": 1,
         "body": body,
     }
-    await connection.execute(
+    stored = await connection.execute(
         insert(connection, stripe_events)
         .values(environment=environment, id=event.id, **new)
         .on_conflict_do_update(
             index_elements=stripe_events.primary_key,
             set_={"deliveries": stripe_events.c.deliveries + 1},
         )
+        .returning(stripe_events.c.deliveries)
     )
+    return bool(stored.scalar_one() == 1)
 
 
 def _short(value: object, length: int) -> str | None:

@@ -48,6 +48,8 @@ PAGES = (
     "/test/history?kind=plan&subject=pro",
     "/test/stripe",
     "/live/stripe",
+    "/test/stripe/health",
+    "/live/stripe/health",
     "/test/stripe/events",
     "/test/stripe/event?id=evt_1",
     "/test/api-keys",
