@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="Encrypts what is secret in the database; a file in data_dir otherwise."
     )
     stripe_api_base: str | None = Field(None, description="Another address for Stripe's API: a sandbox.")
+    clock_url: str | None = Field(
+        None, description="For development: an address that tells the time to go by, such as a sandbox's."
+    )
     forward_interval: float = Field(
         300,
         gt=0,
@@ -61,7 +64,7 @@ class Settings(BaseSettings):
         "console", description="Log lines for people (console), or one JSON object a line (json)."
     )
 
-    @field_validator("public_url", "stripe_api_base")
+    @field_validator("public_url", "stripe_api_base", "clock_url")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value:

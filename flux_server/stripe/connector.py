@@ -13,7 +13,7 @@ from flux_server.errors import NotFoundError
 from flux_server.settings import Settings
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
-from flux_server.stripe.refusals import RefusedWebhooks
+from flux_server.stripe.refused import RefusedWebhooks
 from flux_server.stripe.secrets import SecretBox
 from flux_server.stripe.tables import stripe_links
 
@@ -39,6 +39,7 @@ class Connector:
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
     `count_webhook` is told of each webhook: its environment, and what came of it (received, duplicate, refused).
+    `wall` tells the time that Stripe signs with, where `clock` may be a turned one.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Connector:
         *,
         chance: Callable[[], float] = random.random,
         count_webhook: Callable[[str, str], None] = lambda _environment, _outcome: None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
+        self.wall = wall or clock
         self.chance = chance
         self.count_webhook = count_webhook
         self.refused = RefusedWebhooks()

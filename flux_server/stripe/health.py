@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.stripe.dirty import oldest_mark
-from flux_server.stripe.drift import Sweep, list_sweeps
 from flux_server.stripe.figures import unsent
 from flux_server.stripe.link import Link, require_link
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.reading import FailedRead, UnknownCustomer, list_failed_reads, list_unknown_customers
+from flux_server.stripe.sweep_log import Sweep, list_sweeps
 from flux_server.stripe.tables import stripe_events, stripe_links
 from flux_server.subscriptions.reading import UnmappedPrice, list_unmapped_prices
 

@@ -10,7 +10,7 @@ from flux_server.stripe.dirty import DIRTY_TOPIC
 from flux_server.stripe.event_log import prune_due
 from flux_server.stripe.forwarder import plan_all, send_due
 from flux_server.stripe.planning import OUTBOX_TOPIC
-from flux_server.stripe.refusals import write_refusals
+from flux_server.stripe.refused import write_refusals
 from flux_server.stripe.sync import sync_due
 
 __all__ = ["stripe_jobs"]

@@ -128,6 +128,8 @@ stripe_customers = Table(
     Column("organization", String(255)),
     Column("source", String(16), nullable=False),  # explicit | metadata | checkout
     Column("deleted", Boolean, nullable=False),
+    Column("name", String(255)),  # for people: to find out whose customer it is
+    Column("email", String(255)),
     Index("ix_stripe_customers_environment_organization", "environment", "organization"),
 )
 

@@ -54,7 +54,7 @@ async def receive(connector: Connector, token: str, body: bytes, signature: str)
         if sealed is None:
             raise ValueError("the link has no webhook secret yet")
         secret = connector.box.open(sealed, environment=link.environment, column="webhook_secret")
-        verify(body, signature, [secret], now)
+        verify(body, signature, [secret], connector.wall())
         event = parse_event(body)
         _require_same_account(link, event)
     except ValueError as error:

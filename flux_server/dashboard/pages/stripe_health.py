@@ -7,7 +7,6 @@ from fastapi import APIRouter, Response
 from flux_server.dashboard.visits import EnvironmentsVisit
 from flux_server.stripe.checks import findings, how_long, worst
 from flux_server.stripe.connector import NotLinkedError
-from flux_server.stripe.drift import REASONS
 from flux_server.stripe.examining import read_case
 
 __all__ = ["router"]
@@ -31,6 +30,5 @@ async def show_health(visit: EnvironmentsVisit) -> Response:
         health=case.health,
         how_long=how_long,
         level=worst(found),
-        reasons=REASONS,
         wrong=[each for each in found if each.level != "ok"],
     )

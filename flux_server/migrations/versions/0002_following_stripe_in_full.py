@@ -108,6 +108,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_stripe_webhook_secrets")),
     )
+    with op.batch_alter_table("stripe_customers", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("name", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("email", sa.String(length=255), nullable=True))
+
     with op.batch_alter_table("stripe_events", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("kind", sa.String(length=16), server_default="snapshot", nullable=False)
@@ -181,6 +185,10 @@ def downgrade() -> None:
         batch_op.drop_column("customer")
         batch_op.drop_column("api_version")
         batch_op.drop_column("kind")
+
+    with op.batch_alter_table("stripe_customers", schema=None) as batch_op:
+        batch_op.drop_column("email")
+        batch_op.drop_column("name")
 
     op.drop_table("stripe_webhook_secrets")
     with op.batch_alter_table("stripe_sweeps", schema=None) as batch_op:

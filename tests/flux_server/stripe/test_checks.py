@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from flux_server.stripe.checks import CHECKS, Case, Finding, findings, how_long, worst
-from flux_server.stripe.drift import Sweep
 from flux_server.stripe.health import Health, Heard
 from flux_server.stripe.link import Link
 from flux_server.stripe.reading import FailedRead, UnknownCustomer
+from flux_server.stripe.sweep_log import Sweep
 from flux_server.subscriptions.reading import UnmappedPrice
 from tests.flux_server.running import NOON
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,17 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_server.errors import NotFoundError
 from flux_server.stripe.tables import stripe_drift, stripe_sweeps
 
-__all__ = ["REASONS", "Difference", "Drift", "Sweep", "list_drift", "list_sweeps", "read_sweep"]
-
-REASONS: Final = {
-    "linked": "the link was made or changed",
-    "nightly": "as every night",
-    "asked": "somebody asked for it",
-    "resumed": "the link had been paused",
-    "many-dirty": "many subscriptions had changed at once",
-    "lost-events": "Stripe said that it lost events",
-}
-"""Why a sweep is made, in words."""
+__all__ = ["Difference", "Drift", "Sweep", "list_drift", "list_sweeps", "read_sweep"]
 
 _sweeps = stripe_sweeps.c
 _drift = stripe_drift.c
@@ -40,14 +30,21 @@ class Sweep:
     drifted: int
     error: str | None
 
+    @property
+    def status(self) -> str:
+        """Return how it is with it: running, done or failed."""
+        if self.finished_at is None:
+            return "running"
+        return "done" if self.error is None else "failed"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A field of which Flux believed `before`, and Stripe says `after`."""
 
     field: str
-    before: str
-    after: str
+    before: str | int | bool | None
+    after: str | int | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ async def list_drift(
             row.object_type,
             row.object_id,
             row.organization,
-            tuple(Difference(field, *map(_said, values)) for field, *values in json.loads(row.differences)),
+            tuple(Difference(*each) for each in json.loads(row.differences)),
             row.since,
             row.found_at,
             row.repair,
@@ -124,8 +121,3 @@ async def list_drift(
 
 def _sweep(row: Row[Any]) -> Sweep:
     return Sweep(row.id, row.reason, row.started_at, row.finished_at, row.seen, row.drifted, row.error)
-
-
-def _said(value: object) -> str:
-    """Return the value in words; nothing of none."""
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
