@@ -9,7 +9,8 @@ from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, Us
 from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
 from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.forwarder import forward
-from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link, set_link, unlink
+from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link
+from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.reading import list_failed_reads
 
@@ -43,10 +44,10 @@ async def link_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:
 
 @router.post("/{environment}/stripe/unlink")
 async def unlink_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  # noqa: ARG001  asking for it checks it
-    """End the link and forget its secrets."""
-    async with visit.write() as connection:
-        await unlink(connection, visit.key)
-    return visit.goto(visit.address("stripe"), say="The link is ended and its secrets are forgotten.")
+    """End the link, forget its secrets, and remove the webhook endpoint that Flux made."""
+    left = await end_link(visit.site.connector, visit.key, visit.user.email)
+    said = "The link is ended and its secrets are forgotten."
+    return visit.goto(visit.address("stripe"), say=f"{said} But {left}." if left else said)
 
 
 @router.post("/{environment}/stripe/sync")
