@@ -11,6 +11,7 @@ from flux_sandbox import API_VERSION
 from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.meter_errors import MeterErrors
 from flux_sandbox.meter_log import MeterLog
 from flux_sandbox.profile import Profile
 from flux_sandbox.receivers import wanted_by
@@ -29,6 +30,7 @@ class Account:
     ledger: Ledger = field(default_factory=Ledger)
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
+    meter_errors: MeterErrors = field(default_factory=MeterErrors)
     on_event: Callable[[Document], None] = lambda event: None
 
     def new_id(self, prefix: str) -> str:

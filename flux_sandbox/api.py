@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from flux_sandbox.account import Account, Action, Origin
 from flux_sandbox.errors import (
+    BusyError,
     CrashedError,
     InvalidParametersError,
     Problem,
@@ -109,6 +111,7 @@ class Api:
         self._account = account
         self._hold = hold
         self._saved = IdempotencyKeys()
+        self._busy: set[Hashable] = set()
         self.keys = Keys(account.profile, account.token)
         self.faults = Faults()
         self.requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
@@ -120,8 +123,8 @@ class Api:
         Without an answer the connection has to be closed.
         """
         id_, at = self._account.new_id("req"), self._account.clock.wall()
-        fault = self.faults.meet(request.method, request.path) or NO_FAULT
-        if fault.seconds:
+        fault = self.faults.meet(request.method, request.path, at) or NO_FAULT
+        if fault.seconds and fault.strikes_at_once:
             await asyncio.sleep(fault.seconds)
         answer = None
         if fault.what != "outage":
@@ -169,7 +172,8 @@ class Api:
             self._saved.abandon(key)  # cancelled
             raise
         answer = answer.with_headers({"Idempotency-Key": key, "Original-Request": visit.origin.request or ""})
-        if visit.fault.what == "error" and not visit.fault.saved:
+        unsaved = visit.fault.what == "error" and not visit.fault.saved
+        if unsaved or answer.status == BusyError.status:
             self._saved.abandon(key)
         else:
             self._saved.finish(key, answer)
@@ -177,9 +181,12 @@ class Api:
 
     async def _carry_out(self, visit: _Visit) -> Answer:
         try:
-            await self._hold(visit.request)
-            visit.fault.crash(carried_out=False)
-            answer = self._perform(visit)
+            with self._alone(visit):
+                await self._hold(visit.request)
+                if visit.fault.seconds:
+                    await asyncio.sleep(visit.fault.seconds)
+                visit.fault.crash(carried_out=False)
+                answer = self._perform(visit)
             visit.fault.crash(carried_out=True)
         except StripeError as error:
             self._note(error, visit.request, visit.origin.request or "")
@@ -188,6 +195,21 @@ class Api:
             _logger.exception("%s %s failed", visit.request.method, visit.request.path)
             return _refusal(CrashedError(), visit.request)
         return answer
+
+    @contextmanager
+    def _alone(self, visit: _Visit) -> Iterator[None]:
+        """Refuse a request while another is busy with what only one may touch at a time."""
+        touched = visit.route.alone(visit.params)
+        if touched is None:
+            yield
+            return
+        if touched in self._busy:
+            raise BusyError
+        self._busy.add(touched)
+        try:
+            yield
+        finally:
+            self._busy.discard(touched)
 
     def _perform(self, visit: _Visit) -> Answer:
         settle(self._account)

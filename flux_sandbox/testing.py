@@ -181,9 +181,19 @@ class StripeSandbox:
             self._ask("POST", f"webhook_endpoints/{endpoint}/roll", {"expires_in": expires_in})["secret"]
         )
 
-    def make_event(self, type_: str, about: Mapping[str, Any]) -> str:
-        """Tell of an event of any type about any object, and return its id."""
-        return str(self._ask("POST", "events", {"type": type_, "object": about})["id"])
+    def make_event(
+        self, type_: str, about: Mapping[str, Any] | None = None, *, data: Mapping[str, Any] | None = None
+    ) -> str:
+        """Tell of an event of any type about any object, and return its id; one of `v1.` or `v2.` is thin."""
+        return str(self._ask("POST", "events", {"type": type_, "object": about, "data": data})["id"])
+
+    def check_meter_events(self, *, later: bool) -> None:
+        """Take meter events that are wrong, until their errors are reported; or refuse them at once again."""
+        self._ask("POST", "meter_events/checks", {"later": later})
+
+    def report_meter_errors(self, *, samples: int = 3) -> int:
+        """Report meter events that were wrong by thin events; return how many of those there are."""
+        return len(self._ask("POST", "meter_events/report", {"samples": samples})["data"])
 
     def webhook(self, event: str, endpoint: str) -> Webhook:
         """Return the webhook by which an endpoint hears of an event, for a test client to post."""

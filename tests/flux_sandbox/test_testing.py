@@ -136,6 +136,23 @@ def test_an_event_that_never_was_is_told(sandbox: StripeSandbox, receiver: Recei
     assert (event.id, event.type, event.data.object["status"]) == (id_, "customer.renamed", "odd")
 
 
+def test_wrong_meter_events_are_reported_when_the_test_says(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    sandbox.check_meter_events(later=True)
+    client.v1.billing.meter_events.create({"event_name": "nothing", "payload": {"value": "1"}})
+
+    assert (sandbox.report_meter_errors(), sandbox.report_meter_errors()) == (1, 0)
+
+
+def test_a_thin_event_that_never_was_is_told(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
+    id_ = sandbox.make_event("v2.core.health.event_generation_failure.resolved", data={"a": 1})
+
+    event = client.v2.core.events.retrieve(id_).to_dict(for_json=True)
+
+    assert (event["data"], event["related_object"]) == ({"a": 1}, None)
+
+
 def test_a_webhook_is_signed_without_being_sent(sandbox: StripeSandbox) -> None:
     endpoint = sandbox.listen("http://application.test/hook", "customer.created")
     new = sandbox.roll_secret(endpoint.id)
