@@ -13,6 +13,7 @@ from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_errors import MeterErrors
 from flux_sandbox.meter_log import MeterLog
+from flux_sandbox.payments import Payments
 from flux_sandbox.profile import Profile
 from flux_sandbox.receivers import wanted_by
 from flux_sandbox.rendering import difference, render
@@ -31,6 +32,9 @@ class Account:
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
     meter_errors: MeterErrors = field(default_factory=MeterErrors)
+    payments: Payments = field(default_factory=Payments)
+    address: str = ""
+    """Where the sandbox was last asked: its pages are there."""
     on_event: Callable[[Document], None] = lambda event: None
 
     def new_id(self, prefix: str) -> str:
@@ -72,6 +76,11 @@ class Action:
         self.record(event, render(self.ledger, document))
         return document
 
+    def add(self, document: Document) -> Document:
+        """Add an object of whose beginning Stripe tells nothing."""
+        self._put(document)
+        return document
+
     def update(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
         """Change an object; what is no change makes no event."""
         if all(document.get(name) == value for name, value in changes.items()):
@@ -85,12 +94,12 @@ class Action:
         self.record(event, after, previous=difference(before, after))
         return updated
 
-    def close(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
-        """Change an object for the last time: the event tells its end, not what differs."""
-        closed = {**document, **changes}
-        self._put(closed)
-        self.record(event, render(self.ledger, closed))
-        return closed
+    def turn(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
+        """Change an object at a turn of its life, such as its end: the event tells that, not what differs."""
+        turned = {**document, **changes}
+        self._put(turned)
+        self.record(event, render(self.ledger, turned))
+        return turned
 
     def delete(self, document: Document, event: str) -> Document:
         """Remove an object."""
@@ -120,5 +129,4 @@ class Action:
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)
-        if document["object"] == "subscription":
-            self.account.agenda.note(document)
+        self.account.agenda.note(document, self.now)

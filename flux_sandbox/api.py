@@ -27,9 +27,9 @@ from flux_sandbox.idempotency import Answer, IdempotencyKeys
 from flux_sandbox.keys import Keys, redact, shown_key
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params, parse
+from flux_sandbox.passing import settle
 from flux_sandbox.presentation import present
 from flux_sandbox.rendering import render
-from flux_sandbox.renewals import settle
 from flux_sandbox.route import Call, Route
 from flux_sandbox.v2 import decode_json, error_body
 from flux_sandbox.versions import checked_version
@@ -147,15 +147,18 @@ class Api:
                 raise UnknownPathError(request.method, redact(request.path))
             key.require(request.method, request.path, self._account.profile.id)
             fault.refuse()
-            version = checked_version(
-                request.headers.get("stripe-version") or self._account.profile.api_version
-            )
+            version = self._version(request)
+            if route.gone_since is not None and version >= route.gone_since:
+                raise UnknownPathError(request.method, request.path)
             origin = Origin(id_, _idempotency_key(request), version, key.shows_secrets)
             visit = _Visit(route, request, _params(route, request), target, origin, fault)
             return await self._answer_once(visit)
         except StripeError as error:
             self._note(error, request, id_)
             return _refusal(error, request)
+
+    def _version(self, request: Request) -> str:
+        return checked_version(request.headers.get("stripe-version") or self._account.profile.api_version)
 
     async def _answer_once(self, visit: _Visit) -> Answer:
         """Carry the request out, unless its idempotency key has an answer already."""

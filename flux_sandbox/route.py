@@ -44,5 +44,7 @@ class Route:
     path: str
     answer: Callable[[Call], Document]
     parameters: Shape
+    gone_since: str | None = None
+    """The first API version without it, if it is gone."""
     alone: Callable[[Params], Hashable] = _nothing
     """What only one request may touch at a time, if there is such a thing."""

@@ -14,8 +14,10 @@ from flux_sandbox.errors import InvalidParametersError, Problem
 from flux_sandbox.ledger import Document
 from flux_sandbox.rendering import difference
 
-__all__ = ["VERSIONS", "as_of", "checked_version", "event_as_of"]
+__all__ = ["BASIL", "VERSIONS", "as_of", "checked_version", "event_as_of"]
 
+BASIL: Final = "2025-03-31.basil"
+"""The version that knows meters only, and of each item its own period."""
 VERSIONS: Final = (
     API_VERSION,
     "2026-09-30.endive",
@@ -25,7 +27,7 @@ VERSIONS: Final = (
     "2025-08-27.basil",
     "2025-06-30.basil",
     "2025-05-28.basil",
-    "2025-03-31.basil",
+    BASIL,
     "2025-02-24.acacia",
     "2024-09-30.acacia",
     "2024-06-20",
@@ -98,10 +100,14 @@ def _with_its_own_period(subscription: Document) -> Document:
     return {**subscription, **period, "items": {**subscription["items"], "data": without}}
 
 
+def _aggregating(terms: Document) -> Document:
+    """Say how usage is aggregated that no meter counts: what is metered without one adds up."""
+    legacy = terms["usage_type"] == "metered" and terms["meter"] is None
+    return {"aggregate_usage": "sum" if legacy else None, **terms}
+
+
 def _with_aggregate_usage(price: Document) -> Document:
-    if price["recurring"] is None:
-        return price
-    return {**price, "recurring": {"aggregate_usage": None, **price["recurring"]}}
+    return price if price["recurring"] is None else {**price, "recurring": _aggregating(price["recurring"])}
 
 
 def _with_its_subscription(invoice: Document) -> Document:
@@ -129,10 +135,10 @@ def _with_billing(subscription: Document) -> Document:
 
 _CHANGES: Final = (
     _Change(
-        "2025-03-31.basil",
+        BASIL,
         {
             "invoice": _with_its_subscription,
-            "plan": lambda plan: {"aggregate_usage": None, **plan},
+            "plan": _aggregating,
             "price": _with_aggregate_usage,
             "subscription": _with_its_own_period,
         },
