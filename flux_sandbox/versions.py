@@ -93,21 +93,29 @@ _PERIOD: Final = ("current_period_start", "current_period_end")
 
 def _with_its_own_period(subscription: Document) -> Document:
     """Have one period for all items."""
-    items = subscription["items"]["data"]
+    items = _items(subscription)
+    if not items:
+        return subscription
     latest = max(items, key=lambda item: item["current_period_end"])
     without = [{name: value for name, value in item.items() if name not in _PERIOD} for item in items]
     period = {name: latest[name] for name in _PERIOD}
     return {**subscription, **period, "items": {**subscription["items"], "data": without}}
 
 
+def _items(subscription: Document) -> list[Document]:
+    """Return the items; a test may tell of a subscription that says nothing of them."""
+    return list(subscription.get("items", {}).get("data", []))
+
+
 def _aggregating(terms: Document) -> Document:
     """Say how usage is aggregated that no meter counts: what is metered without one adds up."""
-    legacy = terms["usage_type"] == "metered" and terms["meter"] is None
+    legacy = terms.get("usage_type") == "metered" and terms.get("meter") is None
     return {"aggregate_usage": "sum" if legacy else None, **terms}
 
 
 def _with_aggregate_usage(price: Document) -> Document:
-    return price if price["recurring"] is None else {**price, "recurring": _aggregating(price["recurring"])}
+    recurring = price.get("recurring")
+    return price if recurring is None else {**price, "recurring": _aggregating(recurring)}
 
 
 def _with_its_subscription(invoice: Document) -> Document:
@@ -120,19 +128,17 @@ def _with_its_subscription(invoice: Document) -> Document:
 
 def _with_its_plan(subscription: Document) -> Document:
     """Name the plan and the quantity of the only item in the subscription itself."""
-    items = subscription["items"]["data"]
+    items = _items(subscription)
     only = items[0] if len(items) == 1 else {}
     return {**subscription, "plan": only.get("plan"), "quantity": only.get("quantity")}
 
 
 def _with_billing(subscription: Document) -> Document:
     """Call `collection_method` and `start_date` as they were called then."""
-    older = {
-        name: value for name, value in subscription.items() if name not in ("collection_method", "start_date")
-    }
-    return {**older, "billing": subscription["collection_method"], "start": subscription["start_date"]}
+    return {_THEN.get(name, name): value for name, value in subscription.items()}
 
 
+_THEN: Final = {"collection_method": "billing", "start_date": "start"}
 _CHANGES: Final = (
     _Change(
         BASIL,
