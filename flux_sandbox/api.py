@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
@@ -28,7 +27,7 @@ from flux_sandbox.keys import Keys, redact, shown_key
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params, parse
 from flux_sandbox.passing import settle
-from flux_sandbox.presentation import present
+from flux_sandbox.presentation import encoded, present
 from flux_sandbox.rendering import render
 from flux_sandbox.route import Call, Route
 from flux_sandbox.v2 import decode_json, error_body
@@ -219,7 +218,7 @@ class Api:
         document = self.call(visit.route, visit.params, visit.target, visit.origin)
         shown = render(self._account.ledger, document)
         expanded = expand(self._account.ledger, shown, visit.params.get("expand") or [])
-        return Answer(200, _json(present(expanded, self._account.profile, visit.origin.version)))
+        return Answer(200, encoded(present(expanded, self._account.profile, visit.origin.version)))
 
     def call(self, route: Route, params: Params, target: str = "", origin: Origin = Origin()) -> Document:
         """Call a route with parsed parameters, as a request would."""
@@ -273,8 +272,4 @@ def _logged(id_: str, at: float, request: Request, answer: Answer | None) -> Log
 
 def _refusal(error: StripeError, request: Request) -> Answer:
     body = error_body(error) if _is_v2(request) else error.body()
-    return Answer(error.status, _json(body), error.headers, error.code)
-
-
-def _json(document: Document) -> bytes:
-    return json.dumps(document, indent=2).encode()
+    return Answer(error.status, encoded(body), error.headers, error.code)
