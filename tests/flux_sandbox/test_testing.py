@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -66,6 +67,19 @@ def test_webhooks_are_waited_for(
     told = {webhook.event(endpoint.secret).type for webhook in receiver.received}
     assert (sent, told) == (2, {"customer.created", "customer.deleted"})
     assert [delivery.ok for delivery in sandbox.deliveries] == [True, True]
+
+
+def test_thin_events_are_listened_to_as_well(
+    sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
+    endpoint = sandbox.listen_thin(receiver.url, "v1.customer.created")
+    customer = client.v1.customers.create({"name": "Acme"})
+    sandbox.wait_delivered()
+
+    (webhook,) = receiver.received
+    notification: Any = client.parse_event_notification(webhook.body, webhook.signature, endpoint.secret)
+
+    assert notification.related_object.id == customer.id
 
 
 def test_who_waits_in_vain_is_told(
