@@ -102,6 +102,15 @@ async def _make_event(asked: Asked) -> dict[str, Any]:
     return Action(account, account.clock.now()).record(wanted.type, about)
 
 
+class _Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    silent: bool
+
+
+async def _silence(asked: Asked) -> dict[str, Any]:
+    asked.sandbox.account.silent = asked.read(_Silence).silent
+    return {"silent": asked.sandbox.account.silent}
+
+
 class _Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     later: bool
 
@@ -140,6 +149,7 @@ ROUTES: Final = (
     control_route("DELETE", "/_sandbox/deliveries/plan", _clear_deliveries),
     control_route("POST", "/_sandbox/deliveries/flush", _flush),
     control_route("POST", "/_sandbox/events", _make_event),
+    control_route("POST", "/_sandbox/events/silence", _silence),
     control_route("POST", "/_sandbox/events/{id}/deliver", _deliver_again),
     control_route("GET", "/_sandbox/events/{id}/webhook", _webhook),
     control_route("POST", "/_sandbox/meter_events/checks", _check_meter_events),

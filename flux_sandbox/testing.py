@@ -193,6 +193,10 @@ class StripeSandbox:
             self._ask("POST", f"webhook_endpoints/{endpoint}/roll", {"expires_in": expires_in})["secret"]
         )
 
+    def silence(self, silent: bool = True) -> None:
+        """Let changes leave no events at all, or let them leave some again."""
+        self._ask("POST", "events/silence", {"silent": silent})
+
     def make_event(
         self, type_: str, about: Mapping[str, Any] | None = None, *, data: Mapping[str, Any] | None = None
     ) -> str:

@@ -171,6 +171,16 @@ def test_a_thin_event_that_never_was_is_told(sandbox: StripeSandbox, client: str
     assert (event["data"], event["related_object"]) == ({"a": 1}, None)
 
 
+def test_changes_in_silence_leave_no_events(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
+    sandbox.silence()
+    customer = client.v1.customers.create({"name": "Acme"})
+    sandbox.silence(False)
+    client.v1.customers.delete(customer.id)
+
+    assert [event.type for event in client.v1.events.list().data] == ["customer.deleted"]
+    assert [event.type for event in client.v2.core.events.list().data] == ["v1.customer.deleted"]
+
+
 def test_a_webhook_is_signed_without_being_sent(sandbox: StripeSandbox) -> None:
     endpoint = sandbox.listen("http://application.test/hook", "customer.created")
     new = sandbox.roll_secret(endpoint.id)
