@@ -30,6 +30,7 @@ from flux_server.api import (
     stripe,
     stripe_events,
     stripe_mapping,
+    stripe_webhooks,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -98,6 +99,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
+        stripe_webhooks,  # routes are tried in order, and no other is asked for so often at once
         environments,
         catalog_document,
         features,
