@@ -20,7 +20,7 @@ from benchmarks.figures import Figure
 
 __all__ = ["webhooks_per_second"]
 
-_SECRET = "whsec_benchmarkbenchmark"  # noqa: S105  nobody's
+_SECRET = "whsec_benchmarkbenchmark"
 _WEBHOOKS = 4_000
 _WARM_UP = 400
 _CONNECTIONS = 32
