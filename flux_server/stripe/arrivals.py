@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.database import Database, insert
@@ -64,9 +64,10 @@ async def find_receivers(
     return [receivers.get(token) for token in tokens]
 
 
-async def store_arrivals(database: Database, arrivals: Sequence[Arrival]) -> list[None]:
-    """Store the events, and mark what they say to look at again, in one transaction."""
+async def store_arrivals(database: Database, arrivals: Sequence[Arrival]) -> list[bool]:
+    """Store the events, and mark what they say to look at again, in one transaction; return which are new."""
     async with database.write(_ACTOR) as connection:
+        came = await _came_before(connection, arrivals)
         await store_events(connection, arrivals)
         changed: dict[str, set[ObjectRef]] = {}
         for each in arrivals:
@@ -74,7 +75,19 @@ async def store_arrivals(database: Database, arrivals: Sequence[Arrival]) -> lis
         now = max(each.at for each in arrivals)
         for environment, objects in sorted(changed.items()):
             await mark(connection, environment, objects, now)
-    return [None] * len(arrivals)
+    names = [(each.environment, each.event.id) for each in arrivals]
+    return [name not in came and name not in names[:place] for place, name in enumerate(names)]
+
+
+async def _came_before(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> set[tuple[str, str]]:
+    stored = stripe_events.c
+    names = {(each.environment, each.event.id) for each in arrivals}
+    found = await connection.execute(
+        select(stored.environment, stored.id).where(
+            tuple_(stored.environment, stored.id).in_(sorted(names)), stored.deliveries > 0
+        )
+    )
+    return {(row.environment, row.id) for row in found}
 
 
 async def store_events(

@@ -69,7 +69,8 @@ async def receive(connector: Connector, token: str, body: bytes, signature: str)
         event = _verified(connector, receiver, body, signature)
     except ValueError as error:
         raise _refusal(connector, receiver, error, now) from error
-    await connector.arrivals.join(Arrival(receiver.environment, event, body, int(now)))
+    is_new = await connector.arrivals.join(Arrival(receiver.environment, event, body, int(now)))
+    connector.count_webhook(receiver.environment, "received" if is_new else "duplicate")
 
 
 def verify(body: bytes, signature: str, secrets: Iterable[str], now: float) -> None:
@@ -126,6 +127,8 @@ def _require_same_account(receiver: Receiver, event: StripeEvent) -> None:
 
 def _refusal(connector: Connector, receiver: Receiver, error: ValueError, now: float) -> RequestError:
     """Return what to answer. True webhooks are let in however many others are refused."""
+    connector.refused.note(receiver.environment, str(error), now)
+    connector.count_webhook(receiver.environment, "refused")
     seconds = connector.refusals.count(receiver.environment, now)
     if seconds:
         return TooManyWebhooksRefusedError(seconds)
