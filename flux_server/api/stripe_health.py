@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,7 +82,6 @@ class HealthAnswer(_Answer):
     at: int
     level: Level
     status: str
-    permissions: dict[str, Any] = Field(description="What the key was last found to be allowed.")
     heard: HeardAnswer
     waiting: int = Field(description="Objects that are to be read from Stripe.")
     waiting_since: int | None
@@ -105,7 +104,6 @@ async def read_stripe_health(connector: ConnectorOf, caller: Reader) -> HealthAn
         at=health.at,
         level=worst(found),
         status=health.link.status,
-        permissions=dict(health.permissions),
         heard=HeardAnswer.model_validate(health.heard),
         waiting=health.waiting,
         waiting_since=health.waiting_since,
