@@ -11,6 +11,7 @@ from flux_server.api.dependencies import Caller, requires_scope
 from flux_server.api.problems import problem_responses
 from flux_server.stripe.checks import Level, findings, worst
 from flux_server.stripe.connector import Connector
+from flux_server.stripe.doctor import diagnose
 from flux_server.stripe.examining import read_case
 
 __all__ = ["FindingAnswer", "router"]
@@ -18,6 +19,7 @@ __all__ = ["FindingAnswer", "router"]
 router = APIRouter(prefix="/v1/stripe", tags=["stripe"], responses=problem_responses(401, 403, 404))
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
+Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 
 
 def _get_connector(request: Request) -> Connector:
@@ -92,6 +94,20 @@ class HealthAnswer(_Answer):
     outbox: dict[str, int] = Field(description="Usage by its state: pending, sent, ambiguous, dead.")
     unsent_since: int | None
     findings: list[FindingAnswer]
+
+
+class DiagnosisAnswer(_Answer):
+    """What was found by asking Stripe and by looking at what Flux knows; `level` is that of the worst."""
+
+    at: int
+    level: Level
+    findings: list[FindingAnswer]
+
+
+@router.get("/doctor")
+async def diagnose_stripe(connector: ConnectorOf, caller: Admin) -> DiagnosisAnswer:
+    """Ask Stripe with the link's key what is there; say what is wrong with the link, and how to mend it."""
+    return DiagnosisAnswer.model_validate(await diagnose(connector, caller.environment))
 
 
 @router.get("/health")

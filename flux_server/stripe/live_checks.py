@@ -60,7 +60,7 @@ def _key(_: Case, answers: Answers) -> Verdict:
     return Verdict(
         "problem",
         answers.refused,
-        "give the link a key that works: in Stripe, under Developers, API keys; and see that this server reaches Stripe",
+        "give the link a key that works, from Developers, API keys in Stripe; and see that this server reaches Stripe",
     )
 
 
@@ -176,7 +176,7 @@ def _arrival(case: Case, answers: Answers) -> Verdict | None:
         return Verdict("warning", refused, "allow the key to read events")
     sent = answers.sent
     if not sent.missing:
-        return Verdict("ok", f"all {sent.count:,} events that Stripe sent lately came")
+        return Verdict("ok", f"each event that Stripe sent lately came ({sent.count:,})")
     names = ", ".join(sent.missing[:_NAMED]) + ("…" if len(sent.missing) > _NAMED else "")
     all_or_some = "none" if len(sent.missing) == sent.count else f"{len(sent.missing):,}"
     never = "came" if all_or_some == "none" else "never came"
