@@ -7,6 +7,7 @@ import typer
 from flux_server.cli.stripe_doctor import replay
 from flux_server.cli.stripe_link import link, secrets, status, unlink
 from flux_server.cli.stripe_rotate import rotate
+from flux_server.cli.stripe_doctor import doctor, replay
 
 __all__ = ["commands"]
 
@@ -18,4 +19,5 @@ commands.command("status")(status)
 commands.command("unlink")(unlink)
 commands.add_typer(secrets, name="secrets")
 commands.command("rotate")(rotate)
+commands.command("doctor")(doctor)
 commands.command("replay")(replay)
