@@ -111,7 +111,7 @@ def test_every_metric_is_described() -> None:
     monitoring.streams.labels("test").set(1)
     for outcome in ("received", "duplicate", "refused"):
         monitoring.count_webhook("test", outcome)
-    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0, 0)}).decode()
+    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {

@@ -70,7 +70,6 @@ _STRIPE: Final = {
     "paused": "1 while Stripe is not called.",
     "dirty": "Objects that wait to be read.",
     "dirty_age_seconds": "How long the first of them has waited.",
-    "drift": "Differences that sweeps found so far.",
     "unsent": "Usage that waits to be sent.",
     "unsent_age_seconds": "How long the first of it has waited.",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -108,6 +109,16 @@ class StripeApi:
         with self._translated():
             return (await self._v1.accounts.retrieve_current_async()).id
 
+    async def time(self) -> float | None:
+        """Return what time it is at Stripe, to the second; None if whoever answers does not say."""
+        with self._translated():
+            answer = (await self._v1.prices.list_async({"limit": 1})).last_response
+        date = answer.headers.get("date", "") if answer is not None else ""
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return None
+
     async def probe(self, resource: str) -> None:
         """Read one object of the kind (a key of PROBES), to learn whether the key may."""
         with self._translated():
@@ -134,6 +145,22 @@ class StripeApi:
             page = await self._v1.subscriptions.list_async({"status": "all", "limit": _PAGE})
             async for subscription in page.auto_paging_iter():
                 yield subscription.id
+
+    async def event_page(
+        self, types: Sequence[str], since: int, until: int, after: str | None
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return events of these types (20 at most) created from `since` to before `until`, newest first, raw.
+
+        Also whether there are more, which begin after the last of these.
+        """
+        wanted: dict[str, Any] = {"types": list(types), "limit": _PAGE}
+        wanted["created"] = {"gte": since, "lt": until}
+        if after is not None:
+            wanted["starting_after"] = after
+        with self._translated():
+            page = await self._v1.events.list_async(wanted)  # type: ignore[arg-type]  # built piece by piece
+            found = [event.to_dict(for_json=True) for event in page.data]
+        return found, bool(page.has_more)
 
     async def customer(self, customer: str) -> StripeCustomer:
         """Return the customer."""
