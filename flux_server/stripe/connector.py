@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from sqlalchemy import select
@@ -11,6 +14,7 @@ from sqlalchemy import select
 from flux_server.database import Database
 from flux_server.errors import NotFoundError
 from flux_server.settings import Settings
+from flux_server.stripe.budgets import AT_REST, hold_back, reserve
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
 from flux_server.stripe.secrets import SecretBox
@@ -18,6 +22,7 @@ from flux_server.stripe.tables import stripe_links
 
 __all__ = ["Connector", "NotLinkedError"]
 
+_APART = 0.9 * AT_REST / 1000
 _log = structlog.get_logger("flux.stripe")
 
 
@@ -37,6 +42,8 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
+    `wall` and `sleep` pace the calls: Stripe counts them in real time, whatever `clock` says. `on_drift` hears of
+    objects that were found to be other than Flux believed.
     """
 
     def __init__(
@@ -46,14 +53,21 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_drift: Callable[[str, int], None] = lambda environment, count: None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
         self.chance = chance
+        self.wall = wall
+        self.sleep = sleep
+        self.on_drift = on_drift
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())
         self._silent: set[str] = set()
+        self._last_calls: dict[tuple[str, str], float] = {}
 
     async def api(self, environment: str) -> StripeApi:
         """Return the calls that the environment's link may make."""
@@ -62,7 +76,36 @@ class Connector:
             sealed = (await connection.execute(key)).scalar_one_or_none()
         if sealed is None:
             raise NotLinkedError(environment)
-        return self.clients.api(self.box.open(sealed, environment=environment, column="api_key"))
+        opened = self.box.open(sealed, environment=environment, column="api_key")
+        return self.clients.api(opened, partial(self.turn, environment))
+
+    async def turn(self, environment: str, endpoint: str, *, within: float = 10) -> None:
+        """Wait until the endpoint may be asked once more.
+
+        Raises:
+            TemporaryError: that will not be within so many seconds.
+        """
+        async with self.database.write() as connection:
+            turns = await reserve(connection, environment, endpoint, 1, wall=self.wall(), within=within)
+        if not turns.count:
+            seconds = turns.moment(0) - self.wall()
+            raise TemporaryError("Stripe was asked too often lately", arrived=False, retry_after=seconds)
+        await self.await_turn(environment, endpoint, turns.moment(0))
+
+    async def await_turn(self, environment: str, endpoint: str, moment: float) -> None:
+        """Wait for a turn that is reserved. After a delay of this process, its late calls do not all come at once."""
+        last = self._last_calls
+        key = (environment, endpoint)
+        while (wait := max(moment, last.get(key, 0) + _APART) - self.wall()) > 0:
+            await self.sleep(wait)
+        last[key] = self.wall()
+
+    async def hold_back(self, environment: str, endpoint: str, error: TemporaryError) -> None:
+        """Have nobody ask the endpoint for a while, if the error says that there were too many calls."""
+        if error.too_many:
+            seconds = error.retry_after or 1 + self.chance()
+            async with self.database.write() as connection:
+                await hold_back(connection, environment, endpoint, seconds, wall=self.wall())
 
     def note_answer(self, environment: str, failure: TemporaryError | None) -> None:
         """Log when Stripe stops answering for an environment, and when it answers again; not each time."""

@@ -17,8 +17,8 @@ from flux_server.errors import ConflictError, InvalidRequestError, UnavailableEr
 from flux_server.stripe.client import PROBES, StripeApi
 from flux_server.stripe.connector import Connector, NotLinkedError
 from flux_server.stripe.customers import mark_customers
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError, RefusedError, TemporaryError
+from flux_server.stripe.sweeps import start_sweep
 from flux_server.stripe.tables import stripe_dirty, stripe_links
 
 __all__ = [
@@ -245,7 +245,8 @@ async def _store(
         raise ConflictError("the link was ended meanwhile; give the key and the secret again")
     if before is not None and before.metadata_key != link.metadata_key:
         await mark_customers(connection, environment, now)
-    await mark(connection, environment, [ALL_SUBSCRIPTIONS], now)
+    resumed = before is not None and before.status == "paused"
+    await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
     return link
 
 

@@ -24,6 +24,7 @@ from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.link import set_link
+from flux_server.stripe.sweeping import sweep_due
 from flux_server.stripe.sync import sync_due
 from flux_server.usage.ingest import ingest
 from tests.flux_server.running import FakeClock
@@ -80,7 +81,7 @@ class World:
 
     async def sync(self) -> None:
         """Read everything that is due, until nothing is."""
-        while await sync_due(self.connector):
+        while await sync_due(self.connector) or await sweep_due(self.connector):
             pass
 
     async def is_entitled(self, organization: str, feature: str = "sso") -> bool:
