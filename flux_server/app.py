@@ -27,6 +27,7 @@ from flux_server.api import (
     snapshot,
     stream,
     stripe,
+    stripe_sync,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -76,7 +77,8 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
-    app.state.stripe = Connector(app.state.database, settings, clock)
+    drifted = app.state.monitoring.note_drift
+    app.state.stripe = Connector(app.state.database, settings, clock, on_drift=drifted)
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
     install_problem_handlers(app)
     install_not_modified(app)
@@ -101,6 +103,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stream,
         usage,
         stripe,
+        stripe_sync,
         operations,
     ):
         app.include_router(api.router)

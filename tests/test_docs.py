@@ -107,7 +107,8 @@ def test_every_metric_is_described() -> None:
     monitoring.requests.labels("GET", "", 200).inc()
     monitoring.slots.labels("test").inc()
     monitoring.streams.labels("test").set(1)
-    text = monitoring.render({("test", "changes"): 1}).decode()
+    monitoring.note_drift("test", 1)
+    text = monitoring.render({("test", "changes"): 1}, {"test": (1, 2.5)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Response
 
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
+from flux_server.stripe.dirty import oldest_mark
 from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link, set_link, unlink
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.reading import list_events, list_failed_reads, list_unknown_customers
+from flux_server.stripe.sweeps import start_sweep
 from flux_server.subscriptions.reading import list_unmapped_prices
 
 __all__ = ["router"]
@@ -56,7 +57,7 @@ async def sync_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  #
     """Have every subscription read again, soon."""
     async with visit.write() as connection:
         await require_link(connection, visit.key)
-        await mark(connection, visit.key, [ALL_SUBSCRIPTIONS], visit.now)
+        await start_sweep(connection, visit.key, "asked", visit.now)
     return visit.goto(visit.address("stripe"), say="All subscriptions are being read again.")
 
 
