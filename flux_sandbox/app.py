@@ -17,6 +17,8 @@ from flux_sandbox import (
     account_info,
     control,
     customers,
+    disturbances,
+    event_destinations,
     events,
     meter_events,
     meters,
@@ -25,13 +27,16 @@ from flux_sandbox import (
     products,
     subscription_items,
     subscriptions,
+    v2_events,
     webhook_endpoints,
 )
 from flux_sandbox.account import Account
 from flux_sandbox.api import Api, Hold, Request, no_hold
 from flux_sandbox.clock import Clock
 from flux_sandbox.deliveries import RETRY_DELAYS, Deliveries
+from flux_sandbox.hangup import HangUp
 from flux_sandbox.idempotency import Answer
+from flux_sandbox.profile import Profile
 from flux_sandbox.renewals import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
@@ -41,6 +46,7 @@ __all__ = ["ROUTES", "create_app"]
 ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *customers.ROUTES,
+    *event_destinations.ROUTES,
     *events.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
@@ -48,6 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *products.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *v2_events.ROUTES,
     *webhook_endpoints.ROUTES,
 )
 """Everything of Stripe's API that there is."""
@@ -62,6 +69,8 @@ def create_app(
     clock: Callable[[], float] = time.time,
     hold: Hold = no_hold,
     retry_delays: tuple[float, ...] = RETRY_DELAYS,
+    livemode: bool = False,
+    account_id: str = Profile.id,
 ) -> Starlette:
     """Make a sandbox with an empty account.
 
@@ -69,14 +78,17 @@ def create_app(
         clock: what it takes for the wall's time; `POST /_sandbox/clock` turns the account's time on from there.
         hold: awaited for each API request about to be carried out; it may wait, or raise a StripeError.
         retry_delays: seconds before each further attempt to deliver a webhook.
+        livemode: play an account in live mode, which takes live keys and no others.
+        account_id: which account it is.
     """
-    account = Account(Clock(clock))
+    account = Account(Clock(clock), Profile(account_id, livemode))
     sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
-    account.on_event = sandbox.deliveries.send
+    account.on_event = sandbox.publish
     unrecognized = _unrecognized(sandbox.api)
     app = Starlette(
         routes=[
             *control.ROUTES,
+            *disturbances.ROUTES,
             *page.ROUTES,
             *(HttpRoute(one.path, _endpoint(sandbox.api, one), methods=[one.method]) for one in ROUTES),
         ],
@@ -129,5 +141,7 @@ def _endpoint(api: Api, route: Route | None) -> _Endpoint:
     return endpoint
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer | None) -> Response:
+    if answer is None:
+        return HangUp()
     return Response(answer.body, answer.status, headers=dict(answer.headers))

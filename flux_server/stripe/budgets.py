@@ -51,10 +51,10 @@ def endpoint_of(object_type: str) -> str:
 
 
 async def reserve(
-    connection: AsyncConnection, environment: str, endpoint: str, wanted: int, *, wall: float, within: float
+    connection: AsyncConnection, environment: str, endpoint: str, wanted: int, *, pace: float, within: float
 ) -> Turns:
-    """Reserve up to `wanted` turns of those that come within so many seconds from `wall`, the present."""
-    now = int(wall * 1000)
+    """Reserve up to `wanted` turns of those that come within so many seconds from `pace`, the present."""
+    now = int(pace * 1000)
     row = await _row(connection, environment, endpoint)
     apart = AT_REST if row is None else max(AT_REST, row.apart)
     free_at = now if row is None or row.free_at > now + _FARTHEST else max(row.free_at, now)
@@ -68,10 +68,10 @@ async def reserve(
 
 
 async def hold_back(
-    connection: AsyncConnection, environment: str, endpoint: str, seconds: float, *, wall: float
+    connection: AsyncConnection, environment: str, endpoint: str, seconds: float, *, pace: float
 ) -> None:
     """Let nobody ask the endpoint for so long, and more slowly afterwards: Stripe says that it was too much."""
-    now = int(wall * 1000)
+    now = int(pace * 1000)
     until = now + int(seconds * 1000)
     row = await _row(connection, environment, endpoint)
     before = AT_REST if row is None else max(AT_REST, row.apart)

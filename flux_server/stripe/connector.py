@@ -42,8 +42,8 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
-    `wall` and `sleep` pace the calls: Stripe counts them in real time, whatever `clock` says. `on_drift` hears of
-    objects that were found to be other than Flux believed.
+    `wall` tells the time that Stripe signs with, where `clock` may be a turned one. `pace` and `sleep` space the calls
+    out, which Stripe counts in real time. `on_drift` hears of objects that were found to be other than Flux believed.
     """
 
     def __init__(
@@ -53,15 +53,17 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] | None = None,
+        pace: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_drift: Callable[[str, int], None] = lambda environment, count: None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
+        self.wall = wall or clock
         self.chance = chance
-        self.wall = wall
+        self.pace = pace
         self.sleep = sleep
         self.on_drift = on_drift
         self.clients = StripeClients(settings.stripe_api_base)
@@ -86,9 +88,9 @@ class Connector:
             TemporaryError: that will not be within so many seconds.
         """
         async with self.database.write() as connection:
-            turns = await reserve(connection, environment, endpoint, 1, wall=self.wall(), within=within)
+            turns = await reserve(connection, environment, endpoint, 1, pace=self.pace(), within=within)
         if not turns.count:
-            seconds = turns.moment(0) - self.wall()
+            seconds = turns.moment(0) - self.pace()
             raise TemporaryError("Stripe was asked too often lately", arrived=False, retry_after=seconds)
         await self.await_turn(environment, endpoint, turns.moment(0))
 
@@ -96,16 +98,16 @@ class Connector:
         """Wait for a turn that is reserved. After a delay of this process, its late calls do not all come at once."""
         last = self._last_calls
         key = (environment, endpoint)
-        while (wait := max(moment, last.get(key, 0) + _APART) - self.wall()) > 0:
+        while (wait := max(moment, last.get(key, 0) + _APART) - self.pace()) > 0:
             await self.sleep(wait)
-        last[key] = self.wall()
+        last[key] = self.pace()
 
     async def hold_back(self, environment: str, endpoint: str, error: TemporaryError) -> None:
         """Have nobody ask the endpoint for a while, if the error says that there were too many calls."""
         if error.too_many:
             seconds = error.retry_after or 1 + self.chance()
             async with self.database.write() as connection:
-                await hold_back(connection, environment, endpoint, seconds, wall=self.wall())
+                await hold_back(connection, environment, endpoint, seconds, pace=self.pace())
 
     def note_answer(self, environment: str, failure: TemporaryError | None) -> None:
         """Log when Stripe stops answering for an environment, and when it answers again; not each time."""

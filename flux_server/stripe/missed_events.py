@@ -21,6 +21,7 @@ from flux_server.environments.revisions import lock
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.errors import CallError, KeyRefusedError, TemporaryError
+from flux_server.stripe.event_log import customer_of
 from flux_server.stripe.events import FOLLOWED_TYPES, StripeEvent, changed_objects, parse_event
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.sweeps import start_sweep
@@ -189,6 +190,7 @@ def _row(environment: str, event: StripeEvent, body: bytes, now: int) -> dict[st
         "type": event.type,
         "object_type": _short(event.object.get("object"), 64),
         "object_id": _short(event.object.get("id"), 255),
+        "customer": customer_of(event.object),
         "created_at": event.created_at,
         "received_at": now,
         "deliveries": 0,

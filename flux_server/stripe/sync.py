@@ -90,13 +90,13 @@ class _Reads:
             self._under_way[kind.environment, kind.type] += len(claims)
             work += [partial(self._read, claim, turns.moment(place)) for place, claim in enumerate(claims)]
             if len(claims) < kind.count and len(claims) < room:
-                waits.append(turns.moment(turns.count) - _AHEAD - self._connector.wall())
+                waits.append(turns.moment(turns.count) - _AHEAD - self._connector.pace())
         return Pieces(tuple(work), max(0.01, min(waits)) if waits else None)
 
     async def _reserve(self, connection: AsyncConnection, kind: DueKind, wanted: int) -> Turns:
-        wall = self._connector.wall()
+        pace = self._connector.pace()
         return await reserve(
-            connection, kind.environment, endpoint_of(kind.type), wanted, wall=wall, within=_AHEAD
+            connection, kind.environment, endpoint_of(kind.type), wanted, pace=pace, within=_AHEAD
         )
 
     async def _is_swept(self, kind: DueKind, now: float) -> bool:

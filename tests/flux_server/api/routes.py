@@ -45,6 +45,8 @@ class Names:
     plan: str = "pro"
     organization: str = "acme"
     customer: str = "cus_1"
+    sweep: str = "1"
+    event: str = "evt_1"
 
 
 _PLAN = {"name": "Pro", "kind": "base", "prices": [{"price": "price_new"}], "grants": []}
@@ -109,8 +111,15 @@ ROUTES = (
     Route("GET", "/v1/history", "read"),
     Route("POST", "/v1/import/organizations", "admin", b"id\nacme\n", media_type="text/csv"),
     Route("GET", "/v1/export/organizations", "read", query={"format": "csv"}),
+    Route("GET", "/v1/stripe/unmapped", "read"),
+    Route("GET", "/v1/stripe/unmapped-prices", "read"),
     Route("POST", "/v1/stripe/sync", "admin", status=404),
+    Route("GET", "/v1/stripe/sweeps", "read"),
+    Route("GET", "/v1/stripe/sweeps/{sweep}", "read", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
+    Route("GET", "/v1/stripe/events", "read"),
+    Route("GET", "/v1/stripe/events/{event}", "read", status=404),
+    Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),
 )
 
 

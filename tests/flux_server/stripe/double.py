@@ -70,7 +70,7 @@ class StripeDouble:
     def put_subscription(self, name: str = "sub_1", **fields: Any) -> None:
         self.put(f"/v1/subscriptions/{name}", subscription(name, **fields))
 
-    def put_customer(self, name: str = "cus_1", **fields: Any) -> None:
+    def put_customer(self, name: str = "cus_1", /, **fields: Any) -> None:
         self.put(f"/v1/customers/{name}", {"id": name, "object": "customer", "metadata": {}} | fields)
 
     def put_meter(self, name: str = "mtr_1", **fields: Any) -> None:

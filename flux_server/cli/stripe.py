@@ -1,0 +1,21 @@
+"""`flux stripe`: the link to Stripe of a server's environment."""
+
+from __future__ import annotations
+
+import typer
+
+from flux_server.cli.stripe_doctor import replay
+from flux_server.cli.stripe_sync import sync
+
+__all__ = ["commands"]
+
+commands = typer.Typer(
+    help="The link to Stripe of a server: FLUX_URL, FLUX_API_KEY of the environment.", no_args_is_help=True
+)
+commands.command("replay")(replay)
+commands.command("sync")(sync)
+
+
+@commands.callback()
+def group() -> None:
+    """Keep each command's name, though it may be the only one."""
