@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flux_sandbox import API_VERSION
 from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
@@ -41,6 +42,7 @@ class Origin:
 
     request: str | None = None
     idempotency_key: str | None = None
+    version: str = API_VERSION
     shows_secrets: bool = True
     """Whether what it makes may be answered with the secret that belongs to it."""
 
@@ -95,7 +97,7 @@ class Action:
         self.record(event, last)
         return grave
 
-    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> None:
+    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> Document:
         """Add an event that shows an object as it is now."""
         data = {"object": shown} if previous is None else {"object": shown, "previous_attributes": previous}
         document = {
@@ -112,6 +114,7 @@ class Action:
         document["pending_webhooks"] = len(wanted_by(self.ledger, document))
         self.ledger.put(document)
         self.account.on_event(document)
+        return document
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)

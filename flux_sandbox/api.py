@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from flux_sandbox import API_VERSION
 from flux_sandbox.account import Account, Action, Origin
 from flux_sandbox.errors import (
     CrashedError,
@@ -31,6 +30,7 @@ from flux_sandbox.rendering import render
 from flux_sandbox.renewals import settle
 from flux_sandbox.route import Call, Route
 from flux_sandbox.v2 import decode_json, error_body
+from flux_sandbox.versions import checked_version
 
 __all__ = ["Api", "Hold", "LoggedRequest", "Request", "Violation", "no_hold"]
 
@@ -131,7 +131,8 @@ class Api:
         self.requests.append(_logged(id_, at, request, answer))
         if answer is None:
             return None
-        headers = {"Request-Id": id_, "Stripe-Version": API_VERSION, "Content-Type": "application/json"}
+        version = request.headers.get("stripe-version") or self._account.profile.api_version
+        headers = {"Request-Id": id_, "Stripe-Version": version, "Content-Type": "application/json"}
         return Answer(answer.status, answer.body, headers | dict(answer.headers), answer.code)
 
     async def _answer(
@@ -143,7 +144,10 @@ class Api:
                 raise UnknownPathError(request.method, redact(request.path))
             key.require(request.method, request.path, self._account.profile.id)
             fault.refuse()
-            origin = Origin(id_, _idempotency_key(request), key.shows_secrets)
+            version = checked_version(
+                request.headers.get("stripe-version") or self._account.profile.api_version
+            )
+            origin = Origin(id_, _idempotency_key(request), version, key.shows_secrets)
             visit = _Visit(route, request, _params(route, request), target, origin, fault)
             return await self._answer_once(visit)
         except StripeError as error:
@@ -190,7 +194,7 @@ class Api:
         document = self.call(visit.route, visit.params, visit.target, visit.origin)
         shown = render(self._account.ledger, document)
         expanded = expand(self._account.ledger, shown, visit.params.get("expand") or [])
-        return Answer(200, _json(present(expanded, self._account.profile)))
+        return Answer(200, _json(present(expanded, self._account.profile, visit.origin.version)))
 
     def call(self, route: Route, params: Params, target: str = "", origin: Origin = Origin()) -> Document:
         """Call a route with parsed parameters, as a request would."""

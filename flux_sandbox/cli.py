@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from starlette.applications import Starlette
 
 from flux_sandbox.app import create_app
+from flux_sandbox.errors import StripeError
 from flux_sandbox.keys import key_forms
 from flux_sandbox.profile import Profile
 
@@ -36,6 +38,13 @@ class _Server(uvicorn.Server):
             )
 
 
+def _played(livemode: bool, account: str, api_version: str) -> Starlette:
+    try:
+        return create_app(livemode=livemode, account_id=account, api_version=api_version)
+    except StripeError as error:
+        raise typer.BadParameter(error.message, param_hint="--api-version") from error
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -44,9 +53,12 @@ def serve(
         bool, typer.Option("--livemode", help="Play an account in live mode: take live keys, and no others.")
     ] = False,
     account: Annotated[str, typer.Option(help="The account's id.")] = Profile.id,
+    api_version: Annotated[
+        str, typer.Option(help="The version of requests that name none, and of events.")
+    ] = Profile.api_version,
 ) -> None:
     """Run a Stripe offline: point Stripe's client at the address that is printed."""
-    played = create_app(livemode=livemode, account_id=account)
+    played = _played(livemode, account, api_version)
     config = uvicorn.Config(played, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
     server = _Server(config, livemode=livemode)
 

@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import httpx
 
+from flux_sandbox import API_VERSION
 from flux_sandbox.account import Account
 from flux_sandbox.disorder import Disorder
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document, Ledger
-from flux_sandbox.presentation import present
+from flux_sandbox.presentation import present, present_event
 from flux_sandbox.receivers import Receiver, find_receiver, wanted_by
 from flux_sandbox.signing import signature, signing_secrets
 
@@ -196,14 +197,11 @@ class Deliveries:
 
     async def _attempt(self, to: str, id_: str, attempt: int) -> bool:
         """Try once; return whether no further attempt is needed."""
-        ledger, clock = self._account.ledger, self._account.clock
+        ledger = self._account.ledger
         receiver, event = find_receiver(ledger, to), _event(ledger, id_)
         if receiver is None or not receiver.enabled:
             return True
-        body = self._body(event)
-        # By the wall: a receiver compares it with its own clock, which was not turned.
-        signed = signature(signing_secrets(ledger, to, clock.now()), body, int(clock.wall()))
-        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}
+        body, headers = self._webhook(receiver, event)
         status, error = await self._post(receiver.url, body, headers)
         done = _attempt(receiver, event, attempt, status, error)
         self._log.append(done)
@@ -211,10 +209,27 @@ class Deliveries:
             self._take(to, id_)
         return done.ok
 
-    def _body(self, event: Document) -> bytes:
-        if event["object"] == "v2.core.event":
-            event = {name: event[name] for name in _NOTIFICATION}
-        return json.dumps(present(event, self._account.profile), indent=2).encode()
+    def webhook(self, event: str, receiver: str) -> tuple[bytes, dict[str, str]]:
+        """Return the body and the headers of a webhook, signed now, without sending it."""
+        found = find_receiver(self._account.ledger, receiver)
+        if found is None:
+            raise MissingError("webhook_endpoint", receiver)
+        return self._webhook(found, _event(self._account.ledger, event))
+
+    def _webhook(self, receiver: Receiver, event: Document) -> tuple[bytes, dict[str, str]]:
+        body, clock = self._body(receiver, event), self._account.clock
+        secrets = signing_secrets(self._account.ledger, receiver.id, clock.now())
+        # By the wall: a receiver compares it with its own clock, which was not turned.
+        signed = signature(secrets, body, int(clock.wall()))
+        return body, {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signed}
+
+    def _body(self, receiver: Receiver, event: Document) -> bytes:
+        profile = self._account.profile
+        if receiver.thin:
+            shown = present({name: event[name] for name in _NOTIFICATION}, profile, API_VERSION)
+        else:
+            shown = present_event(event, profile, receiver.api_version)
+        return json.dumps(shown, indent=2).encode()
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int | None, str | None]:
         try:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from flux_sandbox.account import Action
 from flux_sandbox.control_route import Asked, control_route
 from flux_sandbox.disorder import DeliveryPlan
 from flux_sandbox.faults import FaultPlan
@@ -80,6 +81,21 @@ async def _deliver_again(asked: Asked) -> dict[str, Any]:
     return {"sent": sent}
 
 
+async def _webhook(asked: Asked) -> dict[str, Any]:
+    body, headers = asked.sandbox.deliveries.webhook(asked.path["id"], asked.query.get("endpoint", ""))
+    return {"body": body.decode(), "headers": headers}
+
+
+class _NewEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: str
+    object: dict[str, Any]
+
+
+async def _make_event(asked: Asked) -> dict[str, Any]:
+    wanted, account = asked.read(_NewEvent), asked.sandbox.account
+    return Action(account, account.clock.now()).record(wanted.type, {"object": "unknown", **wanted.object})
+
+
 class _Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_in: Annotated[int, msgspec.Meta(ge=0)] = 86_400
 
@@ -100,6 +116,8 @@ ROUTES: Final = (
     control_route("GET", "/_sandbox/deliveries/plan", _delivery_plans),
     control_route("DELETE", "/_sandbox/deliveries/plan", _clear_deliveries),
     control_route("POST", "/_sandbox/deliveries/flush", _flush),
+    control_route("POST", "/_sandbox/events", _make_event),
     control_route("POST", "/_sandbox/events/{id}/deliver", _deliver_again),
+    control_route("GET", "/_sandbox/events/{id}/webhook", _webhook),
     control_route("POST", "/_sandbox/webhook_endpoints/{id}/roll", _roll),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from flux_sandbox import API_VERSION
 from flux_sandbox.errors import InvalidParametersError, Problem
 from flux_sandbox.event_types import EVENT_TYPES
 from flux_sandbox.ledger import Document
@@ -15,6 +14,7 @@ from flux_sandbox.route import Call, Route
 from flux_sandbox.signing import forget_secrets, make_secret
 from flux_sandbox.thin_events import THIN_EVENT_TYPES
 from flux_sandbox.v2 import PAGE, v2_page
+from flux_sandbox.versions import VERSIONS
 from flux_sandbox.webhook_endpoints import checked_url
 
 __all__ = ["ROUTES"]
@@ -45,7 +45,9 @@ def _create(call: Call) -> Document:
         "livemode": False,
         "metadata": merge_metadata({}, params),
         "name": params["name"],
-        "snapshot_api_version": None if thin else params.get("snapshot_api_version", API_VERSION),
+        "snapshot_api_version": None
+        if thin
+        else params.get("snapshot_api_version", call.action.account.profile.api_version),
         "status": "enabled",
         "status_details": None,
         "type": params["type"],
@@ -144,7 +146,7 @@ _CREATE: Final = Shape(
         "include": ListOf(Text(choices=(_SECRET, _URL))),
         "metadata": TextMap(),
         "name": Text(),
-        "snapshot_api_version": Text(choices=(API_VERSION,)),
+        "snapshot_api_version": Text(choices=VERSIONS),
         "type": Text(choices=("webhook_endpoint",)),
         "webhook_endpoint": _ENDPOINT,
     },

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from flux_sandbox import API_VERSION
 from flux_sandbox.errors import RefusedError
 from flux_sandbox.event_types import EVENT_TYPES
 from flux_sandbox.ledger import Document
@@ -13,6 +12,7 @@ from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import LIST, METADATA, Clearable, Fields, Flag, ListOf, Text, Unsimulated, shape
 from flux_sandbox.route import Call, Route
 from flux_sandbox.signing import forget_secrets, make_secret
+from flux_sandbox.versions import VERSIONS
 
 __all__ = ["ROUTES", "checked_url"]
 
@@ -85,7 +85,7 @@ ROUTES: Final = (
         "/v1/webhook_endpoints",
         _create,
         shape(
-            {**_WRITABLE, "api_version": Text(choices=(API_VERSION,)), "connect": Unsimulated()},
+            {**_WRITABLE, "api_version": Text(choices=VERSIONS), "connect": Unsimulated()},
             "enabled_events",
             "url",
         ),

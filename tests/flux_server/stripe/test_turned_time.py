@@ -58,8 +58,8 @@ class Place:
 
     def subscribe(self, **more: Any) -> str:
         """Subscribe acme, and have every subscription read: nobody sends webhooks here."""
-        items: Any = [{"price": self.price}]
-        made = self.stripe.subscriptions.create({"customer": self.customer, "items": items, **more}).id
+        wanted: Any = {"customer": self.customer, "items": [{"price": self.price}], **more}
+        made = self.stripe.subscriptions.create(wanted).id
         with self.server.client() as admin:
             admin.post("/v1/stripe/sync").raise_for_status()
         wait_until(self.is_entitled, "the worker knows")
