@@ -29,6 +29,7 @@ from flux_server.api import (
     stream,
     stripe,
     stripe_events,
+    stripe_health,
     stripe_mapping,
     stripe_sync,
     usage,
@@ -90,6 +91,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
     drifted = app.state.monitoring.note_drift
     app.state.stripe = Connector(app.state.database, settings, clock, wall=wall, on_drift=drifted)
+    app.state.stripe = Connector(
+        app.state.database, settings, clock, wall=wall, count_webhook=app.state.monitoring.count_webhook
+    )
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock, wall)
     install_problem_handlers(app)
     install_not_modified(app)
@@ -117,6 +121,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stripe_sync,
         stripe_mapping,
         stripe_events,
+        stripe_health,
         operations,
     ):
         app.include_router(api.router)

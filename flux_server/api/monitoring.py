@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from flux_server.stripe.figures import Figures
 
 __all__ = ["Monitoring"]
 
@@ -27,22 +30,20 @@ class Monitoring:
         self._revision = Gauge(
             "flux_revision", "Newest revision.", ["environment", "log"], registry=self._registry
         )
+        self._webhooks = {
+            outcome: Counter(
+                f"flux_stripe_webhook_{outcome}", meaning, ["environment"], registry=self._registry
+            )
+            for outcome, meaning in _WEBHOOKS.items()
+        }
+        self._stripe = {
+            name: Gauge(f"flux_stripe_{name}", meaning, ["environment"], registry=self._registry)
+            for name, meaning in _STRIPE.items()
+        }
 
         self._drift = Counter(
             "flux_stripe_drift",
             "Objects of Stripe found to be other than any webhook had told.",
-            ["environment"],
-            registry=self._registry,
-        )
-        self._dirty = Gauge(
-            "flux_stripe_dirty",
-            "Objects that wait to be read from Stripe.",
-            ["environment"],
-            registry=self._registry,
-        )
-        self._dirty_age = Gauge(
-            "flux_stripe_dirty_age_seconds",
-            "Since when the longest waiting of them is due.",
             ["environment"],
             registry=self._registry,
         )
@@ -51,17 +52,35 @@ class Monitoring:
         """Count objects that were found to be other than Flux believed."""
         self._drift.labels(environment).inc(count)
 
-    def render(
-        self, revisions: Mapping[tuple[str, str], int], dirty: Mapping[str, tuple[int, float]]
-    ) -> bytes:
-        """Return everything in Prometheus' text format.
+    def count_webhook(self, environment: str, outcome: str) -> None:
+        """Count a webhook of Stripe's, by what came of it: received, duplicate or refused."""
+        self._webhooks[outcome].labels(environment).inc()
 
-        With the present `revisions` by (environment, log), and by the environment how many objects are `dirty`, and
-        for how many seconds.
+    def render(
+        self, revisions: Mapping[tuple[str, str], int], stripe: Mapping[str, Figures] | None = None
+    ) -> bytes:
+        """Return everything in Prometheus' text format, with the present `revisions` by (environment, log).
+
+        `stripe` is how each environment that is linked to Stripe stands.
         """
         for (environment, log), value in revisions.items():
-            count, age = dirty.get(environment, (0, 0))
             self._revision.labels(environment, log).set(value)
-            self._dirty.labels(environment).set(count)
-            self._dirty_age.labels(environment).set(age)
+        for name, gauge in self._stripe.items():
+            gauge.clear()  # one whose link was ended is not there any more
+            for environment, figures in (stripe or {}).items():
+                gauge.labels(environment).set(getattr(figures, name))
         return generate_latest(self._registry)
+
+
+_WEBHOOKS: Final = {
+    "received": "Webhooks whose event was new.",
+    "duplicate": "Webhooks whose event had come before.",
+    "refused": "Webhooks that were refused.",
+}
+_STRIPE: Final = {
+    "paused": "1 while Stripe is not called.",
+    "dirty": "Objects that wait to be read.",
+    "dirty_age_seconds": "How long the first of them has waited.",
+    "unsent": "Usage that waits to be sent.",
+    "unsent_age_seconds": "How long the first of it has waited.",
+}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from flux_server.api.dependencies import Clock, DatabaseOf
 from flux_server.api.monitoring import Monitoring
 from flux_server.environments.revisions import all_revisions
-from flux_server.stripe.dirty import oldest_marks
+from flux_server.stripe.figures import read_figures
 
 __all__ = ["MonitoringOf", "router"]
 
@@ -41,9 +41,7 @@ async def check_health(database: DatabaseOf) -> Health:
 @router.get("/metrics", response_class=Response)
 async def read_monitoring(database: DatabaseOf, clock: Clock, monitoring: MonitoringOf) -> Response:
     """Return the server's own counters in Prometheus' text format."""
-    now = clock()
     async with database.read() as connection:
         revisions = await all_revisions(connection)
-        marks = await oldest_marks(connection, now)
-    dirty = {environment: (count, now - since) for environment, (count, since) in marks.items()}
-    return Response(monitoring.render(revisions, dirty), media_type="text/plain; version=0.0.4")
+        stripe = await read_figures(connection, clock())
+    return Response(monitoring.render(revisions, stripe), media_type="text/plain; version=0.0.4")

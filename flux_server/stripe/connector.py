@@ -13,10 +13,14 @@ from sqlalchemy import select
 
 from flux_server.database import Database
 from flux_server.errors import NotFoundError
+from flux_server.gathering import Gathering
 from flux_server.settings import Settings
+from flux_server.stripe.arrivals import find_receivers, store_arrivals
 from flux_server.stripe.budgets import AT_REST, hold_back, reserve
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
+from flux_server.stripe.refusals import Refusals
+from flux_server.stripe.refused import RefusedWebhooks
 from flux_server.stripe.secrets import SecretBox
 from flux_server.stripe.tables import stripe_links
 
@@ -43,7 +47,8 @@ class Connector:
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
     `wall` tells the time that Stripe signs with, where `clock` may be a turned one. `pace` and `sleep` space the calls
-    out, which Stripe counts in real time. `on_drift` hears of objects that were found to be other than Flux believed.
+    out, which Stripe counts in real time. `on_drift` hears of objects that were found to be other than Flux believed;
+    `count_webhook` of each webhook: its environment, and what came of it (received, duplicate, refused).
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
+        count_webhook: Callable[[str, str], None] = lambda _environment, _outcome: None,
         wall: Callable[[], float] | None = None,
         pace: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -66,8 +72,14 @@ class Connector:
         self.pace = pace
         self.sleep = sleep
         self.on_drift = on_drift
+        self.count_webhook = count_webhook
+        self.refused = RefusedWebhooks()
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())
+        # Webhooks that come together are looked up together, and stored in one transaction.
+        self.receivers = Gathering(partial(find_receivers, database, clock))
+        self.arrivals = Gathering(partial(store_arrivals, database))
+        self.refusals = Refusals()
         self._silent: set[str] = set()
         self._last_calls: dict[tuple[str, str], float] = {}
 

@@ -12,6 +12,7 @@ from flux_server.stripe.forwarder import plan_all, send_due
 from flux_server.stripe.missed_events import MissedEvents
 from flux_server.stripe.nightly import start_nightly_sweeps
 from flux_server.stripe.planning import OUTBOX_TOPIC
+from flux_server.stripe.refused import write_refusals
 from flux_server.stripe.sweeping import sweep_due
 from flux_server.stripe.sweeps import SWEEPS_TOPIC
 from flux_server.stripe.sync import sync_due
@@ -32,5 +33,8 @@ def stripe_jobs(connector: Connector) -> list[Job]:
         Job("stripe-events", (), _SCHEDULE, MissedEvents(connector).run),
         Job("stripe-plan", (), connector.settings.forward_interval, partial(plan_all, connector)),
         Job("stripe-send", (OUTBOX_TOPIC,), _LOOK_AGAIN, partial(send_due, connector)),
+        Job(
+            "stripe-refusals", (), _LOOK_AGAIN, partial(write_refusals, connector.database, connector.refused)
+        ),
         Job("stripe-prune", (), _PRUNE_INTERVAL, partial(prune_due, connector)),
     ]

@@ -16,12 +16,12 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_server.database import insert, one_of
+from flux_server.database import one_of
 from flux_server.environments.revisions import lock
+from flux_server.stripe.arrivals import Arrival, store_events
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.errors import CallError, KeyRefusedError, TemporaryError
-from flux_server.stripe.event_log import customer_of
 from flux_server.stripe.events import FOLLOWED_TYPES, StripeEvent, changed_objects, parse_event
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.sweeps import start_sweep
@@ -121,12 +121,11 @@ class MissedEvents:
             known = await _known_events(connection, environment, bodies)
             missed = [_parsed(body) for name, body in bodies.items() if name not in known]
             events = [event for event in missed if event is not None]
-            rows = [_row(environment, event, bodies[event.id], now) for event in events]
-            if rows:
-                await connection.execute(insert(connection, stripe_events).on_conflict_do_nothing(), rows)
+            arrivals = [Arrival(environment, event, bodies[event.id], now) for event in events]
+            await store_events(connection, arrivals, deliveries=0)
             objects = [ref for event in events for ref in changed_objects(event)]
             await mark(connection, environment, objects, now)
-        return len(rows)
+        return len(events)
 
     async def _on_refused_key(self, environment: str, error: KeyRefusedError) -> None:
         """A revoked key stops everything; one that may not list events only does without this net."""
@@ -181,22 +180,3 @@ def _parsed(body: bytes) -> StripeEvent | None:
         return parse_event(body)
     except ValueError:
         return None
-
-
-def _row(environment: str, event: StripeEvent, body: bytes, now: int) -> dict[str, Any]:
-    return {
-        "environment": environment,
-        "id": event.id,
-        "type": event.type,
-        "object_type": _short(event.object.get("object"), 64),
-        "object_id": _short(event.object.get("id"), 255),
-        "customer": customer_of(event.object),
-        "created_at": event.created_at,
-        "received_at": now,
-        "deliveries": 0,
-        "body": body,
-    }
-
-
-def _short(value: object, length: int) -> str | None:
-    return value[:length] if isinstance(value, str) else None

@@ -95,12 +95,8 @@ async def start_sweep(connection: AsyncConnection, environment: str, reason: str
     if row is not None:
         return _sweep(row)
     sweep = uuid.uuid4().hex
-    nothing_yet = {"listed": False, "seen": 0, "drifted": 0, "lease_until": 0, "attempts": 0}
-    await connection.execute(
-        stripe_sweeps.insert().values(
-            environment=environment, id=sweep, reason=reason, started_at=int(now), **nothing_yet
-        )
-    )
+    new = {"environment": environment, "id": sweep, "reason": reason, "started_at": int(now)}
+    await connection.execute(stripe_sweeps.insert().values(new | {"seen": 0, "drifted": 0}))
     return await read_sweep(connection, environment, sweep)
 
 

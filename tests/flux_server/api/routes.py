@@ -46,6 +46,7 @@ class Names:
     organization: str = "acme"
     customer: str = "cus_1"
     sweep: str = "1"
+    secret: str = "0123456789abcdef"
     event: str = "evt_1"
 
 
@@ -105,6 +106,9 @@ ROUTES = (
     Route("PUT", "/v1/stripe/link", "admin", {"metadata_key": "org"}, 422),
     Route("GET", "/v1/stripe/link", "read", status=404),
     Route("DELETE", "/v1/stripe/link", "admin", status=404),
+    Route("GET", "/v1/stripe/webhook-secrets", "read"),
+    Route("POST", "/v1/stripe/webhook-secrets", "admin", {"secret": "whsec_abcdefgh"}, 404),
+    Route("DELETE", "/v1/stripe/webhook-secrets/{secret}", "admin", status=404),
     Route("PUT", "/v1/stripe/customers/{customer}", "admin", {"organization": "acme"}, 204),
     Route("DELETE", "/v1/stripe/customers/{customer}", "admin", status=204),
     Route("DELETE", "/v1/organizations/{organization}", "admin", status=204),
@@ -117,6 +121,7 @@ ROUTES = (
     Route("GET", "/v1/stripe/sweeps", "read"),
     Route("GET", "/v1/stripe/sweeps/{sweep}", "read", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
+    Route("GET", "/v1/stripe/health", "read", status=404),
     Route("GET", "/v1/stripe/events", "read"),
     Route("GET", "/v1/stripe/events/{event}", "read", status=404),
     Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),

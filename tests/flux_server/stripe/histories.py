@@ -23,7 +23,8 @@ from flux_sandbox.testing import StripeSandbox
 from flux_server.database import Database
 from flux_server.serving import bind
 from flux_server.stripe.connector import Connector
-from flux_server.stripe.link import require_link, set_link
+from flux_server.stripe.link import require_link
+from flux_server.stripe.linking import set_link
 from flux_server.stripe.missed_events import MissedEvents
 from flux_server.stripe.pacing import LEASE
 from flux_server.stripe.tables import stripe_dirty, stripe_sweeps
