@@ -8,6 +8,8 @@ from flux_server.cli.stripe_doctor import replay
 from flux_server.cli.stripe_link import link, secrets, status, unlink
 from flux_server.cli.stripe_rotate import rotate
 from flux_server.cli.stripe_doctor import doctor, replay
+from flux_server.cli.stripe_doctor import replay
+from flux_server.cli.stripe_sync import sync
 
 __all__ = ["commands"]
 
@@ -21,3 +23,9 @@ commands.add_typer(secrets, name="secrets")
 commands.command("rotate")(rotate)
 commands.command("doctor")(doctor)
 commands.command("replay")(replay)
+commands.command("sync")(sync)
+
+
+@commands.callback()
+def group() -> None:
+    """Keep each command's name, though it may be the only one."""
