@@ -201,8 +201,8 @@ class Flux:
         deadline = time.monotonic() + timeout
         self._is_background = False
         if self._timekeeper is not None:
-            self._timekeeper.stop()
-        self._refresher.stop(timeout)
+            self._timekeeper.stop(timeout)
+        self._refresher.stop(max(0.0, deadline - time.monotonic()))
         self._journal.close()
         try:
             if self.billing.backlog():
