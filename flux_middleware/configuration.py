@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.policies import NO_POLICIES, Policies
 
 __all__ = ["DEFAULT_URL", "Configuration", "environment_of", "read_configuration", "require_url"]
 
@@ -30,6 +31,7 @@ class Configuration:
     url: str
     directory: Path
     clock_url: str | None = None
+    policies: Policies = NO_POLICIES
 
 
 def read_configuration(
@@ -37,6 +39,7 @@ def read_configuration(
     url: str | None,
     directory: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
+    policies: Policies = NO_POLICIES,
 ) -> Configuration:
     """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
 
@@ -52,7 +55,7 @@ def read_configuration(
     place = directory or environ.get("FLUX_DIRECTORY")
     name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
     own = _own_directory(Path(place) / name) if place else _default_directory(name, environ)
-    return Configuration(key, environment, server, own, clock)
+    return Configuration(key, environment, server, own, clock, policies)
 
 
 def environment_of(api_key: str) -> str:
