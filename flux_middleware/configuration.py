@@ -14,9 +14,24 @@ from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "Configuration", "environment_of", "read_configuration", "require_url"]
+__all__ = [
+    "DEFAULT_URL",
+    "JOURNALS",
+    "STORE",
+    "Configuration",
+    "environment_of",
+    "places",
+    "read_configuration",
+    "require_url",
+]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8400"
+
+STORE: Final = "store-1"
+"""Directory, within the client's, of what is known and of the locks that go with this format of it."""
+
+JOURNALS: Final = "journals"
+"""Directory, within the client's, of usage."""
 
 _KEY = re.compile(r"flux_([a-z0-9-]{1,32})_[A-Za-z0-9_-]{8,}\Z")
 
@@ -45,11 +60,18 @@ def read_configuration(
     key = api_key or environ.get("FLUX_API_KEY", "")
     environment = environment_of(key)
     server = require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
-    place = directory or environ.get("FLUX_DIRECTORY")
-    name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
-    if place:
-        return Configuration(key, environment, server, _own_directory(Path(place) / name))
-    return Configuration(key, environment, server, _default_directory(name, environ))
+    return Configuration(
+        key, environment, server, _first_usable(places(environment, server, directory, environ))
+    )
+
+
+def places(
+    environment: str, url: str, directory: str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> list[Path]:
+    """Return where the client may keep what it knows; it takes the first that it can."""
+    name = f"{environment}-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    given = directory or environ.get("FLUX_DIRECTORY")
+    return [place / name for place in ([Path(given)] if given else _default_places(environ))]
 
 
 def environment_of(api_key: str) -> str:
@@ -85,11 +107,11 @@ def require_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _default_directory(name: str, environ: Mapping[str, str]) -> Path:
+def _first_usable(directories: list[Path]) -> Path:
     problems = []
-    for place in _default_places(environ):
+    for directory in directories:
         try:
-            return _own_directory(place / name)
+            return _own_directory(directory)
         except ConfigurationError as error:
             problems.append(str(error))
     raise ConfigurationError("; ".join(problems))
