@@ -31,8 +31,8 @@ from flux_server.api import (
     stripe_events,
     stripe_health,
     stripe_mapping,
-    stripe_webhooks,
     stripe_sync,
+    stripe_webhooks,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites

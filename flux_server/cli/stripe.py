@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from flux_server.cli.stripe_doctor import replay
+from flux_server.cli.stripe_doctor import doctor, replay
 from flux_server.cli.stripe_link import link, secrets, status, unlink
 from flux_server.cli.stripe_rotate import rotate
-from flux_server.cli.stripe_doctor import doctor, replay
-from flux_server.cli.stripe_doctor import replay
 from flux_server.cli.stripe_sync import sync
 
 __all__ = ["commands"]
