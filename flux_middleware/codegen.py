@@ -73,7 +73,8 @@ def _ask(url: str | None) -> Catalog:
     """Return the server's catalog: the first line of a snapshot, for which the application's own key will do."""
     key = os.environ.get("FLUX_API_KEY", "")
     environment_of(key)
-    transport = Transport(require_url(url or os.environ.get("FLUX_URL") or DEFAULT_URL), key)
+    server = require_url("FLUX_URL", "the Flux server", url or os.environ.get("FLUX_URL") or DEFAULT_URL)
+    transport = Transport(server, key)
     try:
         with transport.snapshot() as lines:
             header = decode(_first(lines, transport.url), SnapshotHeader)

@@ -19,6 +19,7 @@ __all__ = [
     "JOURNALS",
     "STORE",
     "Configuration",
+    "clock_url",
     "environment_of",
     "places",
     "read_configuration",
@@ -44,6 +45,7 @@ class Configuration:
     environment: str
     url: str
     directory: Path
+    clock_url: str | None = None
 
 
 def read_configuration(
@@ -54,15 +56,17 @@ def read_configuration(
 ) -> Configuration:
     """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
 
+    FLUX_CLOCK_URL has no argument: it belongs to the place where an application is developed.
+
     Raises:
         ConfigurationError: something is missing or wrong.
     """
     key = api_key or environ.get("FLUX_API_KEY", "")
     environment = environment_of(key)
-    server = require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
-    return Configuration(
-        key, environment, server, _first_usable(places(environment, server, directory, environ))
-    )
+    server = require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
+    clock = clock_url(environ.get("FLUX_CLOCK_URL"), environment)
+    own = _first_usable(places(environment, server, directory, environ))
+    return Configuration(key, environment, server, own, clock)
 
 
 def places(
@@ -91,8 +95,24 @@ def environment_of(api_key: str) -> str:
     return match[1]
 
 
-def require_url(url: str) -> str:
-    """Return the address of a server, without a slash at its end.
+def clock_url(url: str | None, environment: str) -> str | None:
+    """Return the address of the clock that turns the time, if there is one.
+
+    Raises:
+        ConfigurationError: it cannot be one, or time must not be turned in the environment.
+    """
+    if not url:
+        return None
+    if environment == "live":
+        raise ConfigurationError(
+            "FLUX_CLOCK_URL turns the time, for development, and this API key is of environment live, where plans "
+            "begin and end in real time; unset FLUX_CLOCK_URL, or use a key of another environment"
+        )
+    return require_url("FLUX_CLOCK_URL", "a clock", url)
+
+
+def require_url(name: str, what: str, url: str) -> str:
+    """Return the address of a server, without a slash at its end; `name` sets it, `what` stands there.
 
     Raises:
         ConfigurationError: it cannot be one.
@@ -103,7 +123,7 @@ def require_url(url: str) -> str:
     except ValueError:  # a port that is no number
         usable = False
     if not usable:
-        raise ConfigurationError(f"FLUX_URL is the http(s) address of the Flux server, not {url!r:.200}")
+        raise ConfigurationError(f"{name} is the http(s) address of {what}, not {url!r:.200}")
     return url.rstrip("/")
 
 

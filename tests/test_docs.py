@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -23,6 +24,7 @@ from flux_server.api.monitoring import Monitoring
 from flux_server.api.problems import OTHER_PROBLEMS
 from flux_server.errors import RequestError
 from flux_server.settings import Settings
+from flux_server.stripe.figures import Figures
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -107,7 +109,9 @@ def test_every_metric_is_described() -> None:
     monitoring.requests.labels("GET", "", 200).inc()
     monitoring.slots.labels("test").inc()
     monitoring.streams.labels("test").set(1)
-    text = monitoring.render({("test", "changes"): 1}).decode()
+    for outcome in ("received", "duplicate", "refused"):
+        monitoring.count_webhook("test", outcome)
+    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0, 0)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {
@@ -146,10 +150,15 @@ class Shell:
         finally:
             process.stop()
 
+    def here(self, script: str) -> str:
+        """Return the commands with the ports that are free here."""
+        script = script.replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")
+        return script.replace("127.0.0.1:8420", f"127.0.0.1:{self.sandbox_port}")
+
     def run(self, script: str) -> str:
         """Run the commands; every one must succeed."""
         ran = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script.replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")],
+            ["bash", "-euo", "pipefail", "-c", self.here(script)],
             env={**os.environ, **self.env},
             cwd=self.directory,
             capture_output=True,
@@ -200,3 +209,22 @@ def test_the_servers_commands_run_as_printed(tmp_path: Path, monkeypatch: pytest
     assert calls["value"] == 50_000
     assert (tmp_path / "flux-backup.sqlite3").stat().st_size > 0
     assert "start afresh" in shell.run(restored)
+
+
+def test_a_month_passes_as_the_page_of_the_sandbox_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve, *session = blocks((ROOT / "docs" / "sandbox.md").read_text(), "console")
+    shell = Shell(tmp_path)
+    sandbox = ["flux-sandbox", "--port", str(shell.sandbox_port)]
+    server = ["bash", "-euc", shell.here(serve.replace("flux serve", "exec flux serve"))]
+
+    with shell.process(sandbox, "listening"), shell.process(server, "Flux is at"):
+        printed = shell.run("\n".join([*session, "echo"]))
+        log = (tmp_path / "bash.log").read_text()
+
+    linked, turned = map(json.loads, printed.replace("}{", "}\n{").splitlines())
+    assert linked["status"] == "active"
+    assert turned["now"] > time.time() + 30 * 86_400
+    assert "not followed" not in log

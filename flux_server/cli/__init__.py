@@ -15,7 +15,18 @@ from typer.main import get_command
 
 __all__ = ["app"]
 
-COMMANDS: Final = ("serve", "restored", "plans", "organizations", "why", "keys", "users", "codegen", "doctor")
+COMMANDS: Final = (
+    "serve",
+    "restored",
+    "plans",
+    "organizations",
+    "why",
+    "stripe",
+    "keys",
+    "users",
+    "codegen",
+    "doctor",
+)
 """Each is a module here whose `commands` it runs."""
 
 
