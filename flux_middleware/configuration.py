@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.policies import NO_POLICIES, Policies
 
 __all__ = [
     "DEFAULT_URL",
@@ -46,6 +47,7 @@ class Configuration:
     url: str
     directory: Path
     clock_url: str | None = None
+    policies: Policies = NO_POLICIES
 
 
 def read_configuration(
@@ -53,6 +55,7 @@ def read_configuration(
     url: str | None,
     directory: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
+    policies: Policies = NO_POLICIES,
 ) -> Configuration:
     """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
 
@@ -66,7 +69,7 @@ def read_configuration(
     server = require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
     clock = clock_url(environ.get("FLUX_CLOCK_URL"), environment)
     own = _first_usable(places(environment, server, directory, environ))
-    return Configuration(key, environment, server, own, clock)
+    return Configuration(key, environment, server, own, clock, policies)
 
 
 def places(

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
-import filelock
 import lmdb
 
 from flux_middleware.beacon import INCARNATION, Beacon
 from flux_middleware.errors import InvalidRecordError, StoreError
+from flux_middleware.locks import host_lock
 
 __all__ = ["LmdbFile", "Transaction", "reading"]
 
@@ -314,7 +314,9 @@ class LmdbFile:
     def _alone(self) -> Iterator[None]:
         """Keep this host's other processes from opening the file meanwhile."""
         try:
-            with filelock.FileLock(self._directory / "opening.lock", timeout=_OPENING_SECONDS, mode=0o600):
+            with host_lock(self._directory / "opening.lock", timeout=_OPENING_SECONDS) as held:
+                if not held:
+                    raise TimeoutError("another process keeps it locked")
                 yield
-        except (filelock.Timeout, OSError) as error:
+        except OSError as error:
             raise StoreError(f"cannot open the local store in {self._directory}: {error}") from error
