@@ -13,7 +13,6 @@ from flux_server.api.problems import problem_responses
 from flux_server.api.stripe_webhooks import ConnectorOf
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import map_customer, unmap_customer
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import Link, require_link
 from flux_server.stripe.link_forms import require_webhook_secret
@@ -216,14 +215,6 @@ async def delete_stripe_customer(
     """Take back which organization a customer is; what its metadata in Stripe says counts again."""
     async with database.write(caller.actor) as connection:
         await unmap_customer(connection, caller.environment, customer, clock())
-
-
-@router.post("/sync", status_code=202, responses=problem_responses(401, 403, 404))
-async def start_stripe_sync(database: DatabaseOf, clock: Clock, caller: Admin) -> None:
-    """Have every subscription of the account read again, soon."""
-    async with database.write(caller.actor) as connection:
-        await require_link(connection, caller.environment)
-        await mark(connection, caller.environment, [ALL_SUBSCRIPTIONS], clock())
 
 
 @router.post("/forward", responses=problem_responses(401, 403, 404))

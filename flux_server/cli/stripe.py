@@ -11,6 +11,8 @@ from typer.main import get_command
 
 from flux_server.cli.stripe_doctor import doctor, replay
 from flux_server.cli.stripe_link import link, secrets, status, unlink
+from flux_server.cli.stripe_rotate import rotate
+from flux_server.cli.stripe_sync import sync
 
 __all__ = ["commands"]
 
@@ -40,3 +42,9 @@ commands.command("unlink")(unlink)
 commands.add_typer(secrets, name="secrets")
 commands.command("doctor")(doctor)
 commands.command("replay")(replay)
+commands.command("sync")(sync)
+
+
+@commands.callback()
+def group() -> None:
+    """Keep each command's name, though it may be the only one."""

@@ -191,9 +191,12 @@ def _failed(case: Case) -> Verdict:
 
 def _looked(case: Case) -> Verdict:
     health = case.health
-    until = health.looked_until if health.looked_until is not None else health.link.created_at
-    age = health.at - until
-    message = f"Stripe's list of events was read up to {how_long(age)} ago"
+    if health.looked_until is None:
+        age = health.at - health.link.created_at
+        message = f"Stripe's list of events was not read yet; the link was made {how_long(age)} ago"
+    else:
+        age = health.at - health.looked_until
+        message = f"Stripe's list of events was read up to {how_long(age)} ago"
     if age < 2 * _HOUR:
         return Verdict("ok", message)
     return Verdict(

@@ -175,6 +175,8 @@ def _arrival(case: Case, answers: Answers) -> Verdict | None:
         refused = f"Stripe's list of events could not be read: {answers.sent_refused}"
         return Verdict("warning", refused, "allow the key to read events")
     sent = answers.sent
+    if not sent.count:
+        return Verdict("ok", "Stripe sent none lately")
     if not sent.missing:
         return Verdict("ok", f"each event that Stripe sent lately came ({sent.count:,})")
     names = ", ".join(sent.missing[:_NAMED]) + ("…" if len(sent.missing) > _NAMED else "")

@@ -119,7 +119,7 @@ WARNINGS = [
         id="failed",
     ),
     pytest.param("looked", case(looked_until=NOON - 3 * HOUR), "up to 3 hours ago", id="looked"),
-    pytest.param("looked", case(looked_until=None), "up to 30 days ago", id="never-looked"),
+    pytest.param("looked", case(looked_until=None), "not read yet", id="never-looked"),
     pytest.param("sweep", case(swept_at=NOON - 27 * HOUR), "for 1 day", id="late-sweep"),
     pytest.param(
         "sweep", case(sweep=replace(SWEEP, finished_at=None, error="timeout")), "timeout", id="stuck-sweep"

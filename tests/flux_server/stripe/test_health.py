@@ -29,7 +29,7 @@ async def test_what_came_lately_is_counted(world: World) -> None:
 async def test_what_waits_and_what_could_not_be_read_is_shown(world: World) -> None:
     await world.mark(("subscription", "sub_8"), ("subscription", "sub_9"))
     async with world.database.write() as connection:
-        (claim,) = await claim_due(connection, NOON, 1)
+        (claim,) = await claim_due(connection, "test", "subscription", NOON, 1)
         await put_back(connection, claim, "Stripe is down", not_before=NOON + 5)
 
         health = await read_health(connection, "test", NOON + 90)

@@ -106,6 +106,7 @@ def test_what_was_not_asked_is_not_judged() -> None:
     [
         pytest.param(endpoint(events=frozenset({"*"})), id="all-types"),
         pytest.param(endpoint(api_version=None), id="the-account's-version"),
+        pytest.param(answers(sent=Sent(0, ())), id="nothing-sent"),
         pytest.param(endpoint(url=f"{CASE.webhook_url}/"), id="slash"),
     ],
 )

@@ -146,10 +146,10 @@ def test_usage_is_taken_in_the_month_that_the_sandbox_is_in(place: Place) -> Non
 async def test_a_reader_that_a_month_overtakes_saves_nothing_twice(world: World) -> None:
     await world.mark(("subscription", "sub_1"))
     async with world.database.write() as connection:
-        (claim,) = await claim_due(connection, world.clock(), 1)
+        (claim,) = await claim_due(connection, "test", "subscription", world.clock(), 1)
     world.clock.now += 31 * DAY
     async with world.database.write() as connection:
-        (other,) = await claim_due(connection, world.clock(), 1)
+        (other,) = await claim_due(connection, "test", "subscription", world.clock(), 1)
 
         assert (await holds(connection, claim), await holds(connection, other)) == (False, True)
 
