@@ -11,7 +11,6 @@ from typer.main import get_command
 
 from flux_server.cli.stripe_doctor import doctor, replay
 from flux_server.cli.stripe_link import link, secrets, status, unlink
-from flux_server.cli.stripe_rotate import rotate
 from flux_server.cli.stripe_sync import sync
 
 __all__ = ["commands"]
