@@ -32,7 +32,7 @@ from flux_server.stripe.webhooks import receive
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 from tests.flux_server.stripe.syncer import hurried
 
-__all__ = ["Histories"]
+__all__ = ["Histories", "receiving"]
 
 _CHAOS: Final = DeliveryPlan(seed=13, drop=0.05, duplicate=0.2, reorder=0.5, delay=0.4, concurrent=4)
 _AT_ONCE: Final = 100
@@ -58,10 +58,10 @@ class Histories:
         database = Database(self._url)
         connector = hurried(database, self._sandbox.url, self._ahead)
         try:
-            await set_link(connector, "test", api_key="rk_test_sandbox")
-            async with _receiving(connector) as address:
+            await set_link(connector, "test", api_key="rk_test_sandbox", endpoint=False)
+            async with receiving(connector) as address:
                 endpoint = self._sandbox.listen(address)
-                await set_link(connector, "test", webhook_secret=endpoint.secret)
+                await set_link(connector, "test", webhook_secret=endpoint.secret, endpoint=False)
                 wrong = []
                 for start in range(0, count, _AT_ONCE):
                     wrong += await self._some(connector, min(_AT_ONCE, count - start))
@@ -194,7 +194,7 @@ class Histories:
 
 
 @asynccontextmanager
-async def _receiving(connector: Connector) -> AsyncIterator[str]:
+async def receiving(connector: Connector) -> AsyncIterator[str]:
     """Take in webhooks at this address, and do nothing else about them."""
     async with connector.database.read() as connection:
         token = (await require_link(connection, "test")).token
