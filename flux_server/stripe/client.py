@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -126,6 +127,16 @@ class StripeApi:
         """Return the id of the account that the key belongs to."""
         with self._translated():
             return (await self._v1.accounts.retrieve_current_async()).id
+
+    async def time(self) -> float | None:
+        """Return what time it is at Stripe, to the second; None if whoever answers does not say."""
+        with self._translated():
+            answer = (await self._v1.prices.list_async({"limit": 1})).last_response
+        date = answer.headers.get("date", "") if answer is not None else ""
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return None
 
     async def probe(self, resource: str) -> None:
         """Read one object of the kind (a key of PROBES), to learn whether the key may."""

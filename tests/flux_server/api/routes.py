@@ -122,6 +122,7 @@ ROUTES = (
     Route("GET", "/v1/stripe/sweeps/{sweep}", "read", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
     Route("GET", "/v1/stripe/health", "read", status=404),
+    Route("GET", "/v1/stripe/doctor", "admin", status=404),
     Route("GET", "/v1/stripe/events", "read"),
     Route("GET", "/v1/stripe/events/{event}", "read", status=404),
     Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),
