@@ -57,7 +57,8 @@ def _histories(directory: Path) -> Figure:
     with StripeSandbox() as sandbox:
         histories = Histories(new_database(directory), sandbox, directory)
         wrong = asyncio.run(histories.run(_HISTORIES))
-    meaning = f"of {_HISTORIES:,} histories in chaos, wrong in the end, though workers were killed {histories.killed} times"
+    killed = f"though {histories.killed} workers were killed"
+    meaning = f"of {_HISTORIES:,} histories told in chaos, those that are wrong in the end, {killed}"
     return Figure("histories_wrong", len(wrong), 0, meaning)
 
 

@@ -1,4 +1,4 @@
-"""From a webhook's delivery to the changed answer in a running process: sandbox, server and client, as users run them."""
+"""From a webhook's delivery to the changed answer in a running process: sandbox, server, client, as users run them."""
 
 from __future__ import annotations
 
@@ -65,10 +65,9 @@ class _Shop:
     def __init__(self, stripe: str) -> None:
         self._v1 = stripe_lib.StripeClient("sk_test_benchmark", base_addresses={"api": stripe}).v1
         product = self._v1.products.create({"name": "Pro"}).id
-        sold: Any = {"product": product, "currency": "eur", "recurring": {"interval": "month"}}
-        self.pro, self._other = (
-            self._v1.prices.create({**sold, "unit_amount": cents}).id for cents in (900, 1900)
-        )
+        sold: dict[str, Any] = {"product": product, "currency": "eur", "recurring": {"interval": "month"}}
+        wanted: list[Any] = [sold | {"unit_amount": cents} for cents in (900, 1900)]
+        self.pro, self._other = (self._v1.prices.create(each).id for each in wanted)
         customer = self._v1.customers.create({"metadata": {"organization_id": "acme"}}).id
         made = self._v1.subscriptions.create({"customer": customer, "items": [{"price": self.pro}]})
         self._subscription, self._item = made.id, made["items"]["data"][0]["id"]
@@ -86,8 +85,8 @@ class _Shop:
 
     def change(self, number: int, *, to_pro: bool) -> str:
         """Change the subscription; return the body of the webhook that tells of it."""
-        item = {"id": self._item, "price": self.pro if to_pro else self._other}
-        self._v1.subscriptions.update(self._subscription, {"items": [item]})  # type: ignore[list-item]  # a TypedDict
+        item: Any = {"id": self._item, "price": self.pro if to_pro else self._other}
+        self._v1.subscriptions.update(self._subscription, {"items": [item]})
         about = {"id": self._subscription, "object": "subscription"}
         event = {"id": f"evt_{number}", "object": "event", "type": "customer.subscription.updated"}
         return json.dumps(event | {"created": int(time.time()), "livemode": False, "data": {"object": about}})

@@ -180,7 +180,7 @@ class StripeApi:
         return page["data"], bool(page.get("has_more"))
 
     async def _page(self, path: str, after: str | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a page of a list as JSON: to make the library's objects of a hundred takes longer than to save them."""
+        """Return a page of a list as JSON: making a hundred of the library's objects takes longer than saving them."""
         params = {**wanted, "limit": _PAGE} | ({} if after is None else {"starting_after": after})
         with self._translated():
             answer = await self._client.raw_request_async("get", path, **params)
