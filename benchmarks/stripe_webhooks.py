@@ -40,7 +40,7 @@ def _changes(directory: Path, stripe: str, url: str, key: str) -> Iterator[float
     admin = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
     shop = _Shop(stripe)
     address = shop.link(admin)
-    worker = _sent(admin, "POST", "/v1/api-keys", {"name": "worker", "scope": "sdk"})["key"]
+    worker = _sent(admin, "POST", "/v1/api-keys", {"name": "worker", "scope": "sdk"})["secret"]
     client = Flux(worker, url=url, directory=directory / "host")
     try:
         _wait(lambda: client.billing.is_entitled("acme", "sso"))
