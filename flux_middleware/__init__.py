@@ -21,6 +21,7 @@ from flux_middleware.errors import (
     StoreError,
     TransportError,
 )
+from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.snapshot import UNLIMITED
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Entitlement",
     "EntitlementRequired",
     "Explanation",
+    "FeatureKey",
     "Flux",
     "FluxError",
     "InvalidApiKeyError",
@@ -40,6 +42,8 @@ __all__ = [
     "InvalidRecordError",
     "JournalError",
     "Limit",
+    "LimitKey",
+    "MetricKey",
     "NotInitializedError",
     "SchemaVersionError",
     "ScopeError",

@@ -22,6 +22,7 @@ from flux_middleware.entitlements import explain as explain_entitlements
 from flux_middleware.errors import InvalidQuantityError
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
+from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.periods import bucket_bounds, usage_period
 from flux_middleware.policies import WhenStale, require_max_stale
 from flux_middleware.snapshot import UNLIMITED, FeatureValue, require_key
@@ -57,7 +58,7 @@ class Billing:
         self._in_new_process = in_new_process
         self._usage_lock = threading.Lock()
 
-    def is_entitled(self, organization: str, feature: str) -> bool:
+    def is_entitled(self, organization: str, feature: FeatureKey) -> bool:
         """Say whether the organization is entitled to the feature; to a limit, if it is above zero."""
         cache = self._cache
         try:
@@ -73,7 +74,7 @@ class Billing:
         overdue = self._overdue(known)
         return bool(entitled) if overdue is None else overdue and entitled is not None
 
-    def get_limit(self, organization: str, feature: str) -> Limit:
+    def get_limit(self, organization: str, feature: LimitKey) -> Limit:
         """Return how much of the feature the organization may have: `.value` is an int or UNLIMITED."""
         cache = self._cache
         try:
@@ -102,7 +103,7 @@ class Billing:
     def record_usage(self, organization: UsageEvent, /) -> None: ...
 
     @overload
-    def record_usage(self, organization: str, metric: str, quantity: int = 1) -> None: ...
+    def record_usage(self, organization: str, metric: MetricKey, quantity: int = 1) -> None: ...
 
     def record_usage(
         self, organization: str | UsageEvent, metric: str | None = None, quantity: int = 1
@@ -135,7 +136,7 @@ class Billing:
     def check(
         self,
         organization: str,
-        feature: str,
+        feature: FeatureKey,
         quantity: int | None = None,
         *,
         used: int | None = None,
@@ -169,7 +170,7 @@ class Billing:
             verdict = ask.weigh(known, verdict, self._clock(), self._used)
         return verdict.decision(organization, feature, self._revision())
 
-    def explain(self, organization: str, feature: str) -> Explanation:
+    def explain(self, organization: str, feature: FeatureKey) -> Explanation:
         """Return the chain that leads to the verdict: subscriptions, plan versions, overrides. Prints readably."""
         known = self._find(organization)
         verdict = weigh(known, feature, self._overdue(known))
@@ -188,7 +189,7 @@ class Billing:
             revision=self._revision(),
         )
 
-    def get_usage(self, organization: str, metric: str) -> Usage:
+    def get_usage(self, organization: str, metric: MetricKey) -> Usage:
         """Return what the organization used in its current period, this host's unsent counts included."""
         known = self._find(organization)
         require_key(metric)

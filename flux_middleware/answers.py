@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flux_middleware.entitlements import Reason
+from flux_middleware.keys import MetricKey
 from flux_middleware.snapshot import FeatureValue
 from flux_middleware.wording import sentence, until_words, value_words
 
@@ -50,7 +51,7 @@ class UsageEvent:
     """Something an organization used, to be recorded."""
 
     org_id: str
-    metric: str
+    metric: MetricKey
     quantity: int = 1
 
 

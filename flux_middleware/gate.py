@@ -21,6 +21,7 @@ import msgspec
 
 from flux_middleware.decisions import Decision, DecisionReason
 from flux_middleware.errors import ConfigurationError, InvalidOrganizationError, StoreError
+from flux_middleware.keys import FeatureKey, MetricKey
 from flux_middleware.snapshot import require_organization
 
 __all__ = [
@@ -44,11 +45,11 @@ _logger = logging.getLogger("flux")
 class Billing(Protocol):
     """What a gate asks of the client."""
 
-    def is_entitled(self, organization: str, feature: str, /) -> bool: ...
+    def is_entitled(self, organization: str, feature: FeatureKey, /) -> bool: ...
 
-    def check(self, organization: str, feature: str, /) -> Decision: ...
+    def check(self, organization: str, feature: FeatureKey, /) -> Decision: ...
 
-    def record_usage(self, organization: str, metric: str, quantity: int, /) -> None: ...
+    def record_usage(self, organization: str, metric: MetricKey, quantity: int, /) -> None: ...
 
 
 class Client(Protocol):

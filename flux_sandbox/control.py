@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from flux_sandbox.renewals import settle
+from flux_sandbox.passing import settle
 from flux_sandbox.sandbox import Sandbox
 
 __all__ = ["ROUTES"]
@@ -22,11 +22,6 @@ async def _violations(request: Request) -> JSONResponse:
 
 async def _requests(request: Request) -> JSONResponse:
     return JSONResponse({"data": [asdict(one) for one in reversed(_sandbox(request).api.requests)]})
-
-
-async def _deliveries(request: Request) -> JSONResponse:
-    deliveries = _sandbox(request).deliveries
-    return JSONResponse({"data": deliveries.described(), "pending": deliveries.pending})
 
 
 async def _clock(request: Request) -> JSONResponse:
@@ -60,7 +55,6 @@ def _sandbox(request: Request) -> Sandbox:
 ROUTES: Final = (
     Route("/_sandbox/clock", _clock, methods=["GET"]),
     Route("/_sandbox/clock", _turn_clock, methods=["POST"]),
-    Route("/_sandbox/deliveries", _deliveries, methods=["GET"]),
     Route("/_sandbox/requests", _requests, methods=["GET"]),
     Route("/_sandbox/violations", _violations, methods=["GET"]),
 )

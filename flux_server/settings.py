@@ -48,6 +48,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds between two forwards of usage to Stripe.",
     )
+    event_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days for which Stripe's events are kept, to be looked at and replayed.",
+    )
     heartbeat: float = Field(
         15, ge=0.2, le=60, allow_inf_nan=False, description="Seconds between two heartbeats of a stream."
     )

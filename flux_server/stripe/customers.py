@@ -99,7 +99,11 @@ async def save_customer(
     """Store what Stripe says of the customer, and give its subscriptions to the organization it names."""
     await lock(connection, environment)
     before = await read_customer_row(connection, environment, customer.id)
-    values: dict[str, Any] = {"deleted": customer.deleted}
+    values: dict[str, Any] = {
+        "deleted": customer.deleted,
+        "name": customer.name,
+        "email": customer.email,
+    }
     named = await named_organization(connection, environment, customer.metadata)
     said_otherwise = before is not None and before.source in ("explicit", "checkout")
     # A deleted customer's metadata is gone, not what it said.
@@ -116,7 +120,10 @@ async def save_checkout(
 ) -> None:
     """Bind the session's customer to the organization that the application named when it opened the session."""
     await lock(connection, environment)
-    if checkout.customer is None or not _is_organization(checkout.client_reference):
+    named = checkout.client_reference
+    if not _is_organization(named):
+        named = await named_organization(connection, environment, checkout.metadata)
+    if checkout.customer is None or named is None:
         return
     before = await read_customer_row(connection, environment, checkout.customer)
     if before is None or before.organization is None:
@@ -125,7 +132,7 @@ async def save_checkout(
             environment,
             checkout.customer,
             now,
-            organization=checkout.client_reference,
+            organization=named,
             source="checkout",
         )
         # Its own metadata, if it has any, says more.

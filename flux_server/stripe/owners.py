@@ -41,6 +41,9 @@ async def forget_owner(connection: AsyncConnection, environment: str, organizati
     They are not read again now: Stripe may still name the organization, which would bring it back at once.
     """
     await lock(connection, environment)
-    for table in (stripe_customers, stripe_subscriptions):
+    for table, forgotten in (
+        (stripe_customers, ("organization", "name", "email")),
+        (stripe_subscriptions, ("organization",)),
+    ):
         theirs = (table.c.environment == environment) & (table.c.organization == organization)
-        await connection.execute(update(table).where(theirs).values(organization=None))
+        await connection.execute(update(table).where(theirs).values(dict.fromkeys(forgotten)))

@@ -8,7 +8,7 @@ is `cancel_at`, or `cancel_at_period_end` in classic billing mode; older items h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -52,6 +52,8 @@ class StripeCustomer:
     id: str
     metadata: Mapping[str, str]
     deleted: bool = False
+    name: str | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class StripeCheckout:
     customer: str | None
     subscription: str | None
     client_reference: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,13 @@ def _resumes_at(state: SubscriptionState) -> int | None:
 @_shape
 def read_customer(data: Mapping[str, Any]) -> StripeCustomer:
     """Parse a customer."""
-    return StripeCustomer(_text(data["id"]), _metadata(data), bool(data.get("deleted")))
+    return StripeCustomer(
+        id=_text(data["id"]),
+        metadata=_metadata(data),
+        deleted=bool(data.get("deleted")),
+        name=_words(data.get("name")),
+        email=_words(data.get("email")),
+    )
 
 
 @_shape
@@ -143,6 +152,7 @@ def read_checkout(data: Mapping[str, Any]) -> StripeCheckout:
         customer=_id(customer) if customer else None,
         subscription=_id(subscription) if subscription else None,
         client_reference=data.get("client_reference_id"),
+        metadata=_metadata(data),
     )
 
 
@@ -194,6 +204,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"expected a text, found {type(value).__name__}")
     return value
+
+
+def _words(value: Any) -> str | None:
+    """Read words for people, of which a part does as well as all."""
+    return value.replace("\0", "")[:255] or None if isinstance(value, str) else None
 
 
 def _moment(value: Any) -> int | None:

@@ -45,7 +45,6 @@ stripe_links = Table(
     Column("livemode", Boolean, nullable=False),
     Column("api_key", LargeBinary, nullable=False),  # encrypted
     Column("api_key_shown", String(32), nullable=False),  # kind and last four characters
-    Column("webhook_secret", LargeBinary),  # encrypted
     Column("status", String(16), nullable=False),  # active | paused
     Column("paused_reason", Text),
     Column("forwarding_paused", Text),  # why usage is not sent although the rest works
@@ -53,10 +52,14 @@ stripe_links = Table(
     Column("metadata_key", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("endpoint", String(255)),  # the webhook endpoint at Stripe that Flux made for itself
+    Column("endpoint_problem", Text),  # why it made none, or what is wrong with the one it made
     Column("permissions", Text),  # JSON: what the key was last found to be allowed, by the resource's name
     Column("reads", BigInteger, nullable=False, server_default="0"),  # numbers reads in the order they began
     Column("events_until", BigInteger),  # events created before this were asked for, whether or not they came
     Column("stripe_entitlements", Boolean, nullable=False, server_default=false()),  # they grant features too
+    Column("refused", BigInteger, nullable=False, server_default="0"),  # webhooks since the link was made
+    Column("refused_at", BigInteger),  # the last of them,
+    Column("refused_reason", Text),  # and why
 )
 
 stripe_webhook_secrets = Table(  # any of an environment's may have signed what comes in
@@ -65,7 +68,9 @@ stripe_webhook_secrets = Table(  # any of an environment's may have signed what 
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("id", String(32), primary_key=True),
     Column("secret", LargeBinary, nullable=False),  # encrypted
-    Column("shown", String(32), nullable=False),  # the last four characters
+    Column(
+        "shown", String(32), nullable=False
+    ),  # the last four characters; empty: stored before they were kept
     Column("kind", String(16), nullable=False),  # snapshot | thin: what the endpoint it belongs to sends
     Column("added_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),  # of one that was replaced: until when it is still taken
@@ -79,6 +84,7 @@ stripe_events = Table(
     Column("type", String(255), nullable=False),
     Column("object_type", String(64)),
     Column("object_id", String(255)),
+    Column("customer", String(255)),  # whose it is, where its body says so
     Column("created_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column(
@@ -87,8 +93,18 @@ stripe_events = Table(
     Column("body", LargeBinary, nullable=False),
     Column("kind", String(16), nullable=False, server_default="snapshot"),  # snapshot | thin
     Column("api_version", String(64)),
-    Index("ix_stripe_events_environment_received_at", "environment", "received_at"),
+    Index("ix_stripe_events_environment_received_at", "environment", "received_at", "id"),
+    Index("ix_stripe_events_environment_type", "environment", "type", "received_at", "id"),
     Index("ix_stripe_events_environment_object_id", "environment", "object_id"),
+    Index("ix_stripe_events_environment_customer", "environment", "customer"),
+    Index(
+        "ix_stripe_events_missed",
+        "environment",
+        "received_at",
+        "id",
+        sqlite_where=text("deliveries = 0"),
+        postgresql_where=text("deliveries = 0"),
+    ),
 )
 
 stripe_dirty = Table(  # objects whose present state must be read from Stripe
@@ -114,6 +130,8 @@ stripe_customers = Table(
     Column("organization", String(255)),
     Column("source", String(16), nullable=False),  # explicit | metadata | checkout
     Column("deleted", Boolean, nullable=False),
+    Column("name", String(255)),  # for people: to find out whose customer it is
+    Column("email", String(255)),
     Index("ix_stripe_customers_environment_organization", "environment", "organization"),
 )
 

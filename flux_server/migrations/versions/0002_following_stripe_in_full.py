@@ -108,26 +108,54 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_stripe_webhook_secrets")),
     )
+    with op.batch_alter_table("stripe_customers", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("name", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("email", sa.String(length=255), nullable=True))
+
     with op.batch_alter_table("stripe_events", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("kind", sa.String(length=16), server_default="snapshot", nullable=False)
         )
         batch_op.add_column(sa.Column("api_version", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("customer", sa.String(length=255), nullable=True))
+        batch_op.create_index(
+            "ix_stripe_events_environment_customer", ["environment", "customer"], unique=False
+        )
         batch_op.create_index(
             "ix_stripe_events_environment_object_id", ["environment", "object_id"], unique=False
         )
         batch_op.create_index(
-            "ix_stripe_events_environment_received_at", ["environment", "received_at"], unique=False
+            "ix_stripe_events_environment_received_at", ["environment", "received_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_stripe_events_environment_type", ["environment", "type", "received_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_stripe_events_missed",
+            ["environment", "received_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("deliveries = 0"),
+            postgresql_where=sa.text("deliveries = 0"),
         )
 
+    op.execute(
+        "INSERT INTO stripe_webhook_secrets (environment, id, secret, shown, kind, added_at) "
+        "SELECT environment, 'first', webhook_secret, '', 'snapshot', created_at "
+        "FROM stripe_links WHERE webhook_secret IS NOT NULL"
+    )
     with op.batch_alter_table("stripe_links", schema=None) as batch_op:
+        batch_op.drop_column("webhook_secret")
         batch_op.add_column(sa.Column("endpoint", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("endpoint_problem", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("permissions", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("reads", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("events_until", sa.BigInteger(), nullable=True))
         batch_op.add_column(
             sa.Column("stripe_entitlements", sa.Boolean(), server_default=sa.false(), nullable=False)
         )
+        batch_op.add_column(sa.Column("refused", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("refused_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("refused_reason", sa.Text(), nullable=True))
 
     with op.batch_alter_table("stripe_subscriptions", schema=None) as batch_op:
         batch_op.add_column(sa.Column("read", sa.BigInteger(), server_default="0", nullable=False))
@@ -146,17 +174,36 @@ def downgrade() -> None:
         batch_op.drop_column("read")
 
     with op.batch_alter_table("stripe_links", schema=None) as batch_op:
+        batch_op.drop_column("refused_reason")
+        batch_op.drop_column("refused_at")
+        batch_op.drop_column("refused")
         batch_op.drop_column("stripe_entitlements")
         batch_op.drop_column("events_until")
         batch_op.drop_column("reads")
         batch_op.drop_column("permissions")
+        batch_op.drop_column("endpoint_problem")
         batch_op.drop_column("endpoint")
+        batch_op.add_column(sa.Column("webhook_secret", sa.LargeBinary(), nullable=True))
+
+    op.execute(
+        "UPDATE stripe_links SET webhook_secret = (SELECT secret FROM stripe_webhook_secrets AS kept "
+        "WHERE kept.environment = stripe_links.environment AND kept.kind = 'snapshot' "
+        "AND kept.expires_at IS NULL LIMIT 1)"
+    )
 
     with op.batch_alter_table("stripe_events", schema=None) as batch_op:
+        batch_op.drop_index("ix_stripe_events_missed")
+        batch_op.drop_index("ix_stripe_events_environment_type")
         batch_op.drop_index("ix_stripe_events_environment_received_at")
         batch_op.drop_index("ix_stripe_events_environment_object_id")
+        batch_op.drop_index("ix_stripe_events_environment_customer")
+        batch_op.drop_column("customer")
         batch_op.drop_column("api_version")
         batch_op.drop_column("kind")
+
+    with op.batch_alter_table("stripe_customers", schema=None) as batch_op:
+        batch_op.drop_column("email")
+        batch_op.drop_column("name")
 
     op.drop_table("stripe_webhook_secrets")
     with op.batch_alter_table("stripe_sweeps", schema=None) as batch_op:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from flux_middleware.errors import InvalidOrganizationError
 from flux_server.organizations.forgetting import OrganizationLiveError, forget_organization
 from flux_server.organizations.organizations import list_organizations, read_organization
 from flux_server.stripe.customers import map_customer, unmap_customer
-from flux_server.stripe.link import set_link
+from flux_server.stripe.linking import set_link
 from flux_server.stripe.owners import find_owners, forget_owner
 from tests.flux_server.stripe.conftest import World
 
@@ -92,6 +94,41 @@ async def test_a_checkout_binds_its_customer_to_the_organization_it_was_opened_f
     world.stripe.put("/v1/checkout/sessions/cs_1", session)
 
     await world.mark(("checkout.session", "cs_1"))
+    await world.sync()
+
+    assert await world.is_entitled("acme")
+
+
+SESSION = {"id": "cs_1", "customer": "cus_1", "subscription": "sub_1"}
+PAID, BOUND, KNOWN = ("subscription", "sub_1"), ("checkout.session", "cs_1"), ("customer", "cus_1")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([PAID, BOUND, KNOWN])))
+@pytest.mark.parametrize(
+    ("metadata", "owner"),
+    [({}, "acme"), ({"organization_id": "globex"}, "globex")],
+    ids=["nobody-else-says", "the-metadata-says-more"],
+)
+async def test_a_checkout_binds_in_whatever_order_things_arrive(
+    world: World, order: tuple[tuple[str, str], ...], metadata: dict[str, str], owner: str
+) -> None:
+    world.stripe.put_customer(metadata=metadata)
+    world.stripe.put_subscription()
+    world.stripe.put("/v1/checkout/sessions/cs_1", SESSION | {"client_reference_id": "acme"})
+
+    for each in order:
+        await world.mark(each)
+        await world.sync()
+
+    assert [name for name in ("acme", "globex") if await world.is_entitled(name)] == [owner]
+
+
+async def test_a_checkout_may_name_the_organization_in_its_metadata(world: World) -> None:
+    await subscribe(world, customer={})
+    named = {"client_reference_id": None, "metadata": {"organization_id": "acme"}}
+    world.stripe.put("/v1/checkout/sessions/cs_1", SESSION | named)
+
+    await world.mark(BOUND)
     await world.sync()
 
     assert await world.is_entitled("acme")
