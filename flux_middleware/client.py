@@ -24,7 +24,7 @@ from flux_middleware.cache import Cache
 from flux_middleware.catalog import FeatureValue
 from flux_middleware.clock import FollowedClock
 from flux_middleware.conditions import Conditions
-from flux_middleware.configuration import read_configuration
+from flux_middleware.configuration import JOURNALS, STORE, read_configuration
 from flux_middleware.errors import FluxError, NotInitializedError
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
@@ -37,7 +37,6 @@ from flux_middleware.transport import Transport
 
 __all__ = ["Flux", "billing", "flush", "init", "shutdown", "standing_in", "status", "wait_until_ready"]
 
-_STORE: Final = "store-1"
 _POLL_SECONDS = 0.02
 _EXIT_SECONDS = 2.0
 _OBSTACLES: Final = ("refresher", "server", "usage", "clock")
@@ -84,8 +83,8 @@ class Flux:
         policies = read_policies(fallbacks, max_stale, when_stale)
         self.configuration = read_configuration(api_key, url, directory, os.environ, policies)
         configuration = self.configuration
-        store_directory = configuration.directory / _STORE
-        journal_directory = configuration.directory / "journals"
+        store_directory = configuration.directory / STORE
+        journal_directory = configuration.directory / JOURNALS
         for directory_ in (store_directory, journal_directory):
             directory_.mkdir(mode=0o700, exist_ok=True)
         self._clock = clock
@@ -159,7 +158,7 @@ class Flux:
         journals = Journals(self._journal.directory, self.configuration.environment)
         try:
             while True:
-                with drain_turn(self.configuration.directory / _STORE) as turn:
+                with drain_turn(self.configuration.directory / STORE) as turn:
                     if turn:
                         drain = Drain(self._store, journals, transport, conditions=self._conditions)
                         return drain.send(deadline=deadline)

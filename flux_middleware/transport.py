@@ -21,7 +21,7 @@ from flux_middleware.errors import (
     ServerUnreachableError,
     TransportError,
 )
-from flux_middleware.snapshot import UsageBatch, UsageReceipt, decode, encode
+from flux_middleware.snapshot import Hello, UsageBatch, UsageReceipt, decode, encode
 
 if TYPE_CHECKING:
     import httpx  # noqa: TC004  at runtime, `_import_everything` brings it
@@ -84,6 +84,13 @@ class Transport:
         read = max(heartbeat * _SILENT_HEARTBEATS, 1.0)
         with self._open("/v1/stream", parameters, headers, read=read) as response:
             yield self._reading(_events(response))
+
+    def greet(self) -> tuple[Hello, str]:
+        """Ask which environment the API key is of; return that, and the server's date as HTTP has it."""
+        with self._translated():
+            response = self._client.get("/v1/environment", extensions={"trace": self._trace})
+            _require_success(response)
+            return decode(response.content, Hello), response.headers.get("date", "")
 
     def send_usage(self, batch: UsageBatch, *, timeout: float = _USAGE_SECONDS) -> UsageReceipt:
         """Send totals; the receipt says which were kept."""

@@ -114,9 +114,10 @@ def test_every_metric_is_described() -> None:
     monitoring.requests.labels("GET", "", 200).inc()
     monitoring.slots.labels("test").inc()
     monitoring.streams.labels("test").set(1)
+    monitoring.note_drift("test", 1)
     for outcome in ("received", "duplicate", "refused"):
         monitoring.count_webhook("test", outcome)
-    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0, 0)}).decode()
+    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {

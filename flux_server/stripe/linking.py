@@ -19,7 +19,6 @@ from flux_server.errors import ConflictError
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import mark_customers
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.endpoint import (
     EndpointWanted,
     Ensured,
@@ -32,6 +31,7 @@ from flux_server.stripe.link import DEFAULT_METADATA_KEY, Link, read_link, requi
 from flux_server.stripe.link_forms import LinkRefusedError, LinkWanted, require_forms
 from flux_server.stripe.permissions import permissions_text, probe_key, with_state
 from flux_server.stripe.secrets import SealedError
+from flux_server.stripe.sweeps import start_sweep
 from flux_server.stripe.tables import stripe_links
 from flux_server.stripe.webhook_secrets import SecretKind, add_secret
 
@@ -205,5 +205,6 @@ class _Change:
             raise ConflictError("the link was made or ended meanwhile; give the key and the secret again")
         if self._before is not None and self._before.metadata_key != link.metadata_key:
             await mark_customers(connection, environment, now)
-        await mark(connection, environment, [ALL_SUBSCRIPTIONS], now)
+        resumed = self._before is not None and self._before.status == "paused"
+        await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
         return link
