@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from flux_server.cli.stripe_doctor import doctor, replay
-from flux_server.cli.stripe_doctor import replay
 from flux_server.cli.stripe_sync import sync
 
 __all__ = ["commands"]
@@ -16,8 +15,3 @@ commands = typer.Typer(
 commands.command("doctor")(doctor)
 commands.command("replay")(replay)
 commands.command("sync")(sync)
-
-
-@commands.callback()
-def group() -> None:
-    """Keep each command's name, though it may be the only one."""

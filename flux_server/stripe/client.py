@@ -186,22 +186,6 @@ class StripeApi:
             found = [event.to_dict(for_json=True) for event in page.data]
         return found, bool(page.has_more)
 
-    async def event_page(
-        self, types: Sequence[str], since: int, until: int, after: str | None
-    ) -> tuple[list[dict[str, Any]], bool]:
-        """Return events of these types (20 at most) created from `since` to before `until`, newest first, raw.
-
-        Also whether there are more, which begin after the last of these.
-        """
-        wanted: dict[str, Any] = {"types": list(types), "limit": _PAGE}
-        wanted["created"] = {"gte": since, "lt": until}
-        if after is not None:
-            wanted["starting_after"] = after
-        with self._translated():
-            page = await self._v1.events.list_async(wanted)  # type: ignore[arg-type]  # built piece by piece
-            found = [event.to_dict(for_json=True) for event in page.data]
-        return found, bool(page.has_more)
-
     async def customer(self, customer: str) -> StripeCustomer:
         """Return the customer."""
         with self._translated():
