@@ -11,6 +11,7 @@ from flux_sandbox import API_VERSION
 from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.meter_errors import MeterErrors
 from flux_sandbox.meter_log import MeterLog
 from flux_sandbox.payments import Payments
 from flux_sandbox.profile import Profile
@@ -30,10 +31,15 @@ class Account:
     ledger: Ledger = field(default_factory=Ledger)
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
+    meter_errors: MeterErrors = field(default_factory=MeterErrors)
     payments: Payments = field(default_factory=Payments)
     address: str = ""
     """Where the sandbox was last asked: its pages are there."""
+    silent: bool = False
+    """Whether changes leave no events, as happens at Stripe when its generation of events fails."""
     on_event: Callable[[Document], None] = lambda event: None
+    on_subscription: Callable[[Action, Document], None] = lambda action, subscription: None
+    """Told of each change of a subscription, after its event."""
 
     def new_id(self, prefix: str) -> str:
         """Make an id such as Stripe's."""
@@ -72,6 +78,7 @@ class Action:
         """Add an object."""
         self._put(document)
         self.record(event, render(self.ledger, document))
+        self._follow(document)
         return document
 
     def add(self, document: Document) -> Document:
@@ -90,6 +97,7 @@ class Action:
         self._put(updated)
         after = render(self.ledger, updated)
         self.record(event, after, previous=difference(before, after))
+        self._follow(updated)
         return updated
 
     def turn(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
@@ -97,6 +105,7 @@ class Action:
         turned = {**document, **changes}
         self._put(turned)
         self.record(event, render(self.ledger, turned))
+        self._follow(turned)
         return turned
 
     def delete(self, document: Document, event: str) -> Document:
@@ -121,9 +130,14 @@ class Action:
             "type": event,
         }
         document["pending_webhooks"] = len(wanted_by(self.ledger, document))
-        self.ledger.put(document)
-        self.account.on_event(document)
+        if not self.account.silent:
+            self.ledger.put(document)
+            self.account.on_event(document)
         return document
+
+    def _follow(self, document: Document) -> None:
+        if document["object"] == "subscription":
+            self.account.on_subscription(self, document)
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)

@@ -32,6 +32,7 @@ from flux_server.api import (
     stripe_health,
     stripe_mapping,
     stripe_sync,
+    stripe_webhooks,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -104,6 +105,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
+        stripe_webhooks,  # routes are tried in order, and no other is asked for so often at once
         environments,
         catalog_document,
         features,
