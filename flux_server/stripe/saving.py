@@ -28,7 +28,8 @@ from flux_server.stripe.meters import unknown_meters
 from flux_server.stripe.planning import plan_again
 from flux_server.stripe.shapes import StripeSubscription, next_look
 from flux_server.stripe.tables import stripe_subscriptions
-from flux_server.subscriptions.subscriptions import SubscriptionState, save_subscription
+from flux_server.subscriptions.subscriptions import SubscriptionState
+from flux_server.subscriptions.subscriptions import save_subscriptions as save_states
 from flux_server.subscriptions.tables import subscriptions
 
 __all__ = ["Saved", "end_subscription", "note_read", "save_subscriptions"]
@@ -154,9 +155,7 @@ async def _write(
     meters = await unknown_meters(connection, environment, (item.meter for item in items if item.meter))
     await mark(connection, environment, (ObjectRef("billing.meter", meter) for meter in meters), now)
     await _ensure_organizations(connection, environment, (each.state.organization for each in changed), now)
-    touched: set[str] = set()
-    for each in changed:
-        touched |= await save_subscription(connection, environment, each.state, now)
+    touched = await save_states(connection, environment, [each.state for each in changed], now)
     await refresh_records(connection, environment, sorted(touched), now)
     await plan_again(connection, environment, touched)
 
