@@ -40,7 +40,6 @@ class Monitoring:
             name: Gauge(f"flux_stripe_{name}", meaning, ["environment"], registry=self._registry)
             for name, meaning in _STRIPE.items()
         }
-
         self._drift = Counter(
             "flux_stripe_drift",
             "Objects of Stripe found to be other than any webhook had told.",

@@ -42,8 +42,3 @@ commands.add_typer(secrets, name="secrets")
 commands.command("doctor")(doctor)
 commands.command("replay")(replay)
 commands.command("sync")(sync)
-
-
-@commands.callback()
-def group() -> None:
-    """Keep each command's name, though it may be the only one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flux_server.dashboard.rendering import moment
-from flux_server.stripe.sweep_log import Difference
+from flux_server.stripe.drift import Difference
 
 __all__ = ["REASON_WORDS", "REPAIR_WORDS", "STATUS_WORDS", "said"]
 

@@ -24,13 +24,15 @@ _DAY = 86_400
 class Case:
     """What is looked at: the link's health, where its webhooks go, and why Stripe cannot reach that, if it cannot.
 
-    `strangers` are features that Stripe says somebody is entitled to, and that the catalog does not know.
+    `strangers` are features that Stripe says somebody is entitled to, and that the catalog does not know. `kinds` are
+    those of events that the link has a signing secret for: snapshot, thin.
     """
 
     health: Health
     webhook_url: str
     unreachable: str | None = None
     strangers: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset({"snapshot"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +211,10 @@ def _looked(case: Case) -> Verdict:
 def _sweep(case: Case) -> Verdict:
     health = case.health
     age = health.at - (health.swept_at if health.swept_at is not None else health.link.created_at)
-    if health.sweep is not None and health.sweep.error and health.sweep.finished_at is None:
-        return Verdict(
-            "warning", f"the last sweep does not get on: {health.sweep.error}", "it is tried again"
-        )
+    if health.sweep is not None and health.sweep.error:
+        how = "failed" if health.sweep.status == "failed" else "does not get on"
+        fix = "mend what it says; it goes on by itself, or begins anew with `flux stripe sync`"
+        return Verdict("warning", f"the last sweep {how}: {health.sweep.error}", fix)
     if age > 26 * _HOUR:
         level: Level = "problem" if age > 3 * _DAY else "warning"
         message = f"not all subscriptions were compared with Stripe for {how_long(age)}"

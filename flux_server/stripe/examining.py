@@ -11,6 +11,7 @@ from flux_server.stripe.connector import Connector
 from flux_server.stripe.endpoint import why_unreachable
 from flux_server.stripe.health import read_health
 from flux_server.stripe.tables import stripe_active_entitlements
+from flux_server.stripe.webhook_secrets import list_secrets
 
 __all__ = ["read_case"]
 
@@ -32,6 +33,7 @@ async def read_case(connector: Connector, connection: AsyncConnection, environme
             url, livemode=health.link.livemode, api_base=connector.settings.stripe_api_base
         ),
         strangers=await _strangers(connection, environment),
+        kinds=frozenset(each.kind for each in await list_secrets(connection, environment, connector.clock())),
     )
 
 

@@ -14,7 +14,7 @@ from flux_server.stripe.figures import unsent
 from flux_server.stripe.link import Link, require_link
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.reading import FailedRead, UnknownCustomer, list_failed_reads, list_unknown_customers
-from flux_server.stripe.sweep_log import Sweep, list_sweeps
+from flux_server.stripe.sweeps import Sweep, list_sweeps
 from flux_server.stripe.tables import stripe_events, stripe_links
 from flux_server.subscriptions.reading import UnmappedPrice, list_unmapped_prices
 
@@ -85,7 +85,7 @@ async def read_health(connection: AsyncConnection, environment: str, now: float)
         failed=await list_failed_reads(connection, environment, _MOST),
         looked_until=row.events_until,
         sweep=sweeps[0] if sweeps else None,
-        swept_at=max((each.finished_at for each in sweeps if each.finished_at is not None), default=None),
+        swept_at=max((each.finished_at or 0 for each in sweeps if each.status == "done"), default=None),
         outbox=await count_outbox(connection, environment),
         unsent_since=unsent_since,
         unknown_customers=await list_unknown_customers(connection, environment, _MOST),

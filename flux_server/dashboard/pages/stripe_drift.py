@@ -8,8 +8,9 @@ from fastapi import APIRouter, Response
 
 from flux_server.dashboard.sweep_words import REASON_WORDS, REPAIR_WORDS, STATUS_WORDS, said
 from flux_server.dashboard.visits import EnvironmentsVisit
+from flux_server.stripe.drift import list_drift
 from flux_server.stripe.link import read_link
-from flux_server.stripe.sweep_log import list_drift, list_sweeps, read_sweep
+from flux_server.stripe.sweeps import list_sweeps, read_sweep
 
 __all__ = ["router"]
 

@@ -16,6 +16,9 @@ from flux_server.accounts.users import User, add_user
 from tests.flux_server.accounts.conftest import CHEAP, PASSWORD
 from tests.flux_server.dashboard.browsing import Person
 from tests.flux_server.running import NOON, RunningServer
+from tests.flux_server.stripe.conftest import running_double, stripe
+
+__all__ = ["running_double", "stripe"]  # fixtures
 
 ADA = "ada@example.com"
 

@@ -11,10 +11,8 @@ from flux_server.stripe.link import pause_link, read_link
 from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.conftest import make_session, make_user
 from tests.flux_server.running import NOON, FakeClock, RunningServer, run_server
-from tests.flux_server.stripe.conftest import KEY, SECRET, running_double, stripe, wait_until
+from tests.flux_server.stripe.conftest import KEY, SECRET, wait_until
 from tests.flux_server.stripe.double import StripeDouble, subscription
-
-__all__ = ["running_double", "stripe"]  # fixtures
 
 
 @pytest.fixture

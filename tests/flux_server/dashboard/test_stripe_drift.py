@@ -8,15 +8,18 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.dashboard.sweep_words import said
-from flux_server.stripe.sweep_log import Difference
+from flux_server.stripe.drift import Difference
 from flux_server.stripe.tables import stripe_drift, stripe_sweeps
 from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.test_stripe import ada, link, server
 from tests.flux_server.dashboard.world import furnish
 from tests.flux_server.running import NOON, RunningServer
-from tests.flux_server.stripe.conftest import KEY, running_double, stripe
+from tests.flux_server.stripe.conftest import KEY
 
-__all__ = ["ada", "running_double", "server", "stripe"]  # fixtures
+__all__ = ["ada", "server"]  # fixtures
+
+
+READ = {"listed": True, "lease_until": 0, "attempts": 0}
 
 
 def swept(server: RunningServer, name: str, **fields: Any) -> None:
@@ -24,7 +27,7 @@ def swept(server: RunningServer, name: str, **fields: Any) -> None:
     plain = {"reason": "nightly", "started_at": NOON, "finished_at": NOON + 60, "seen": 3, "drifted": 0}
 
     async def put(connection: AsyncConnection) -> None:
-        row = {"environment": "test", "id": name} | plain | fields
+        row = {"environment": "test", "id": name} | READ | plain | fields
         await connection.execute(insert(stripe_sweeps).values(row))
 
     server.write(put)

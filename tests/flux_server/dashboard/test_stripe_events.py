@@ -12,11 +12,11 @@ from flux_server.stripe.tables import stripe_dirty, stripe_events
 from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.test_stripe import ada, link, server
 from tests.flux_server.running import NOON, RunningServer
-from tests.flux_server.stripe.conftest import KEY, running_double, stripe
+from tests.flux_server.stripe.conftest import KEY
 from tests.flux_server.stripe.double import StripeDouble
 from tests.flux_server.stripe.logged import log_event
 
-__all__ = ["ada", "running_double", "server", "stripe"]  # fixtures
+__all__ = ["ada", "server"]  # fixtures
 
 
 def log(server: RunningServer, *names: str, **fields: Any) -> None:

@@ -9,9 +9,9 @@ from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.test_stripe import ada, link, server
 from tests.flux_server.dashboard.test_stripe_events import log
 from tests.flux_server.running import NOON, RunningServer
-from tests.flux_server.stripe.conftest import KEY, SECRET, running_double, stripe
+from tests.flux_server.stripe.conftest import KEY, SECRET
 
-__all__ = ["ada", "running_double", "server", "stripe"]  # fixtures
+__all__ = ["ada", "server"]  # fixtures
 
 
 def facts(page: Page) -> dict[str, str]:

@@ -6,10 +6,10 @@ from tests.flux_server.dashboard.browsing import Page, Person
 from tests.flux_server.dashboard.test_stripe import ada, link, server
 from tests.flux_server.dashboard.world import furnish
 from tests.flux_server.running import RunningServer
-from tests.flux_server.stripe.conftest import KEY, running_double, stripe, wait_until
+from tests.flux_server.stripe.conftest import KEY, wait_until
 from tests.flux_server.stripe.double import StripeDouble, subscription
 
-__all__ = ["ada", "running_double", "server", "stripe"]  # fixtures
+__all__ = ["ada", "server"]  # fixtures
 
 HERE = "/test/stripe/quarantine"
 

@@ -127,7 +127,14 @@ async def _hear(connection: AsyncConnection) -> None:
         connection, "evt_3", NOON - 90, deliveries=3, kind="thin", api_version="2026-10-28.endive"
     )
     started = {"environment": "test", "reason": "nightly", "started_at": NOON - DAY}
-    read = {"finished_at": NOON - DAY + 60, "seen": 40, "drifted": 1}
+    read = {
+        "finished_at": NOON - DAY + 60,
+        "seen": 40,
+        "drifted": 1,
+        "listed": True,
+        "lease_until": 0,
+        "attempts": 0,
+    }
     await connection.execute(insert(stripe_sweeps).values(id="sweep-1", **started, **read))
     differences = [["status", "active", "past_due"], ["cancel_at", None, NOON], ["si_1.quantity", 1, 1_200]]
     found = {"object_type": "subscription", "object_id": "sub_1", "organization": "acme", "repair": "saved"}

@@ -10,7 +10,7 @@ from flux_server.stripe.health import Health, Heard
 from flux_server.stripe.link import Link
 from flux_server.stripe.permissions import PERMISSIONS
 from flux_server.stripe.reading import FailedRead, UnknownCustomer
-from flux_server.stripe.sweep_log import Sweep
+from flux_server.stripe.sweeps import Sweep
 from flux_server.subscriptions.reading import UnmappedPrice
 from tests.flux_server.running import NOON
 
@@ -32,7 +32,7 @@ LINK = Link(
     endpoint_problem=None,
     permissions=PERMISSIONS,
 )
-SWEEP = Sweep("s1", "nightly", NOON - 2 * HOUR, NOON - HOUR, 40, 0, None)
+SWEEP = Sweep("s1", "live", "nightly", NOON - 2 * HOUR, NOON - HOUR, 40, 0, None)
 WELL = Health(
     at=NOON,
     link=LINK,
@@ -124,6 +124,7 @@ WARNINGS = [
     pytest.param(
         "sweep", case(sweep=replace(SWEEP, finished_at=None, error="timeout")), "timeout", id="stuck-sweep"
     ),
+    pytest.param("sweep", case(sweep=replace(SWEEP, error="gone")), "failed: gone", id="failed-sweep"),
     pytest.param("drift", case(sweep=replace(SWEEP, drifted=2)), "2 differences", id="drift"),
     pytest.param("forwarding", case(unsent_since=NOON - 2 * HOUR), "for 2 hours", id="unsent"),
     pytest.param(

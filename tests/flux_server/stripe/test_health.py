@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import insert, update
 
 from flux_server.stripe.dirty import claim_due, put_back
 from flux_server.stripe.examining import read_case
@@ -40,17 +40,22 @@ async def test_what_waits_and_what_could_not_be_read_is_shown(world: World) -> N
 
 async def test_the_sweep_that_runs_and_the_one_that_ended_are_told_apart(world: World) -> None:
     async with world.database.write() as connection:
-        await connection.execute(delete(stripe_sweeps))
-        for name, start, end in (("a", NOON - DAY, NOON - DAY + 60), ("b", NOON - 9, None)):
-            values = {"started_at": start, "finished_at": end, "reason": "nightly", "seen": 3, "drifted": 2}
+        for name, start, end, error in (
+            ("a", NOON + 60, NOON + 90, None),
+            ("b", NOON + 120, NOON + 150, "no answer"),
+            ("c", NOON + 180, None, None),
+        ):
+            values = {"started_at": start, "finished_at": end, "error": error, "reason": "asked"}
+            values |= {"seen": 3, "drifted": 2}
+            values |= {"listed": True, "lease_until": 0, "attempts": 0}
             await connection.execute(insert(stripe_sweeps).values(environment="test", id=name, **values))
 
-        health = await read_health(connection, "test", NOON)
+        health = await read_health(connection, "test", NOON + 200)
         figures = await read_figures(connection, NOON)
 
     assert health.sweep is not None
-    assert (health.sweep.id, health.sweep.finished_at) == ("b", None)
-    assert health.swept_at == NOON - DAY + 60
+    assert (health.sweep.id, health.sweep.finished_at) == ("c", None)
+    assert health.swept_at == NOON + 90
     assert figures == {"test": Figures(False, 0, 0, 0, 0)}
 
 

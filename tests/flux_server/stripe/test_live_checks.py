@@ -10,7 +10,7 @@ from flux_server.stripe.checks import Case, worst
 from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.live_checks import LIVE_CHECKS, Answers, Sent, live_findings
 from flux_server.stripe.webhook_endpoint import StripeEndpoint
-from tests.flux_server.stripe.test_checks import CASE, SIGNATURE, heard
+from tests.flux_server.stripe.test_checks import CASE, SIGNATURE, heard, link
 
 ENDPOINT = StripeEndpoint(
     "we_1", CASE.webhook_url, True, frozenset(FOLLOWED_TYPES), {}, api_version=stripe_lib.api_version
@@ -112,3 +112,21 @@ def test_what_was_not_asked_is_not_judged() -> None:
 )
 def test_an_endpoint_that_somebody_made_will_do(given: Answers) -> None:
     assert worst(live_findings(CASE, given)) == "ok"
+
+
+def test_a_link_that_is_told_by_thin_events_needs_no_endpoint() -> None:
+    thin = replace(CASE, kinds=frozenset({"thin"}))
+
+    checked = live_findings(thin, answers(endpoints=(), sent=Sent(3, ("evt_1", "evt_2", "evt_3"))))
+
+    assert worst(checked) == "ok"
+    assert "arrival" not in {each.check for each in checked}
+
+
+def test_why_flux_made_no_endpoint_is_said() -> None:
+    case = link(endpoint_problem="the key may not manage webhook endpoints")
+
+    assert "endpoints sends to" in found("endpoint", answers(endpoints=()), case).message
+    assert found("endpoint", answers(endpoints=()), case).message.endswith(
+        "the key may not manage webhook endpoints"
+    )
