@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.figures import Figure
 from benchmarks.stripe_sweeps import measure_sweeps
 from benchmarks.stripe_webhooks import webhook_to_gate_ms
+from benchmarks.webhooks import webhooks_per_second
 from flux_sandbox.testing import StripeSandbox
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
@@ -27,6 +28,7 @@ def measure() -> Iterator[Figure]:
     """Measure sweeps and webhooks, then let a thousand subscriptions live while what follows them is killed."""
     with tempfile.TemporaryDirectory(prefix="flux-bench-") as directory:
         yield from _sweeps(Path(directory))
+    yield webhooks_per_second()
     yield Figure(
         "webhook_to_gate_p99_ms",
         webhook_to_gate_ms(),

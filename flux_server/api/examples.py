@@ -9,6 +9,7 @@ __all__ = ["BODIES", "KEYS", "MEANINGS", "PARAMETERS"]
 PARAMETERS: Final[dict[str, object]] = {
     "customer": "cus_NffrFeUfNV2Hib",
     "secret": "f3a91c5be07d2468",
+    "sweep": "5d0c1f7a9b3e4826",
     "organization": "acme",
     "metric": "api-calls",
     "Idempotency-Key": "4b1c6e4e-3a0f-4a51-9d0f-2f0a1f7f3f0b",
@@ -23,6 +24,7 @@ MEANINGS: Final[dict[str, str]] = {
     "customer": "The customer's id in Stripe.",
     "override": "The override's id.",
     "secret": "The signing secret's id.",
+    "sweep": "The sweep's id.",
     "Stripe-Signature": "Stripe's signature of the body.",
     "token": "The last part of the link's `webhook_url`.",
 }

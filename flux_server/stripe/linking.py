@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.database import SYSTEM, insert
@@ -32,10 +32,13 @@ from flux_server.stripe.link_forms import LinkRefusedError, LinkWanted, require_
 from flux_server.stripe.permissions import permissions_text, probe_key, with_state
 from flux_server.stripe.secrets import SealedError
 from flux_server.stripe.sweeps import start_sweep
-from flux_server.stripe.tables import stripe_links
+from flux_server.stripe.tables import stripe_links, stripe_subscriptions
 from flux_server.stripe.webhook_secrets import SecretKind, add_secret
 
 __all__ = ["end_link", "set_link"]
+
+_ON_THEIR_WAY: Final = 10_000
+"""More reads than a link that was ended can have begun and not saved."""
 
 
 async def set_link(
@@ -195,6 +198,7 @@ class _Change:
         values = self._values | {"permissions": permissions_text(self._permissions)}
         if self._before is None:
             new = {"environment": environment, "token": self._token, "created_at": int(now)}
+            new["reads"] = await _reads_so_far(connection, environment) + _ON_THEIR_WAY
             made = insert(connection, stripe_links).values(new | values).on_conflict_do_nothing()
             await connection.execute(made)
         else:
@@ -208,3 +212,13 @@ class _Change:
         resumed = self._before is not None and self._before.status == "paused"
         await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
         return link
+
+
+async def _reads_so_far(connection: AsyncConnection, environment: str) -> int:
+    """Return the highest number of a read that was saved: by an earlier link, whose subscriptions stay.
+
+    If a link counted from the beginning again, all that it reads would be taken for older than what is known.
+    """
+    mine = stripe_subscriptions.c.environment == environment
+    highest = select(func.coalesce(func.max(stripe_subscriptions.c.read), 0)).where(mine)
+    return int((await connection.execute(highest)).scalar_one())

@@ -9,7 +9,7 @@ from flux_server.errors import ConflictError, RequestError, UnavailableError
 from flux_server.stripe.connector import NotLinkedError
 from flux_server.stripe.link import Link, read_link, require_link, unlink
 from flux_server.stripe.link_forms import LinkRefusedError
-from flux_server.stripe.linking import set_link
+from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.tables import stripe_dirty, stripe_links, stripe_webhook_secrets
 from tests.flux_server.stripe.conftest import KEY, SECRET, World
 from tests.flux_server.stripe.double import Answer
@@ -179,3 +179,35 @@ async def test_environments_have_addresses_of_their_own(unlinked: World) -> None
     assert test.token != live.token
     assert len(test.token) >= 32
     assert live.livemode
+
+
+async def test_another_key_lets_a_paused_link_go_on_and_nothing_is_lost(world: World) -> None:
+    world.stripe.put_customer(metadata={"organization_id": "acme"})
+    world.stripe.put_subscription()
+    world.stripe.fail("/v1/subscriptions/sub_1", (401, {"error": {"message": "Expired API Key"}}))
+    await world.mark(("subscription", "sub_1"))
+    await world.sync()
+    paused = await stored(world)
+    assert paused is not None
+    assert (paused.status, paused.paused_reason) == ("paused", "Stripe refuses the key: Expired API Key")
+
+    rolled = await set_link(world.connector, "test", api_key="rk_test_anotherone")
+    world.clock.now += 3_600  # whatever waits for another try has waited long enough
+    await world.sync()
+
+    assert (rolled.status, rolled.paused_reason) == ("active", None)
+    assert await world.is_entitled("acme")
+
+
+async def test_what_was_known_stays_from_one_link_to_the_next(world: World) -> None:
+    world.stripe.put_customer(metadata={"organization_id": "acme"})
+    world.stripe.put_subscription()
+    await world.mark(("subscription", "sub_1"))
+    await world.sync()
+
+    assert await end_link(world.connector, "test") is None
+    assert await world.is_entitled("acme")
+    world.stripe.put_subscription(status="canceled")
+    await world.link()
+
+    assert not await world.is_entitled("acme")
