@@ -90,10 +90,13 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
-    drifted = app.state.monitoring.note_drift
-    app.state.stripe = Connector(app.state.database, settings, clock, wall=wall, on_drift=drifted)
     app.state.stripe = Connector(
-        app.state.database, settings, clock, wall=wall, count_webhook=app.state.monitoring.count_webhook
+        app.state.database,
+        settings,
+        clock,
+        wall=wall,
+        count_webhook=app.state.monitoring.count_webhook,
+        on_drift=app.state.monitoring.note_drift,
     )
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock, wall)
     install_problem_handlers(app)
