@@ -89,7 +89,11 @@ async def put_catalog_document(
     clock: Clock,
     caller: Admin,
     existing: Annotated[
-        Existing, Query(description="Where a version is published, whether subscribers stay on theirs.")
+        Existing,
+        Query(
+            description="Where a version is published, or a price moves to another plan, whether subscribers keep what "
+            "they have."
+        ),
     ] = "stay",
     if_match: IfMatch = None,
 ) -> Response:

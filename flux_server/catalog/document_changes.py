@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Change", "Difference", "FieldChange"]
+__all__ = ["Change", "Difference", "FieldChange", "concerns_subscribers"]
 
 
 class FieldChange(msgspec.Struct, frozen=True):
@@ -42,3 +42,9 @@ class Difference(msgspec.Struct, frozen=True):
 
     etag: str
     changes: tuple[Change, ...]
+
+
+def concerns_subscribers(change: Change) -> bool:
+    """Say whether those who have the plan may be asked to migrate: it gets a version, or another plan its price."""
+    lost = any(field.at[0] == "prices" and field.after is None for field in change.fields)
+    return bool(change.organizations) and (change.action == "publish" or lost)

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from flux_server.catalog.document import CatalogDocument, document_json, document_schema
-from flux_server.catalog.document_changes import Change, Difference
+from flux_server.catalog.document_changes import Change, Difference, concerns_subscribers
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.errors import InvalidDocumentError, place
 from flux_server.catalog.values import Existing
@@ -114,7 +114,8 @@ def apply(
         Existing | None,
         typer.Option(
             "--existing",
-            help="Where a new version is published, whether subscribers stay on theirs or migrate. "
+            help="Where a new version is published, or a price moves to another plan, whether subscribers keep what "
+            "they have (stay) or migrate. "
             "Asked for if left out; with --yes they stay.",
         ),
     ] = None,
@@ -182,8 +183,8 @@ def _ask(remote: Remote, changes: Sequence[Change], existing: Existing | None) -
         raise CommandError(
             "there is no terminal to ask on; look at the changes, then give --yes to apply them"
         )
-    if existing is None and any(change.action == "publish" and change.organizations for change in changes):
-        question = "Do subscribers of plans that get a new version stay on theirs, or migrate?"
+    if existing is None and any(concerns_subscribers(change) for change in changes):
+        question = "Do subscribers of plans that get a new version, or lose a price, keep what they have, or migrate?"
         existing = typer.prompt(question, default="stay", value_proc=_existing)
     noun = "this change" if len(changes) == 1 else f"these {len(changes):,} changes"
     typer.confirm(f"Apply {noun} to {remote.environment} at {remote.url}?", abort=True)

@@ -16,6 +16,7 @@ from flux_server.stripe.errors import (
     RefusedError,
     TemporaryError,
 )
+from flux_server.stripe.price_shapes import StripePrice, StripeProduct, read_price, read_product
 from flux_server.stripe.shapes import (
     StripeCheckout,
     StripeCustomer,
@@ -150,6 +151,18 @@ class StripeApi:
         with self._translated():
             found = await self._v1.billing.meters.retrieve_async(meter)
         return read_meter(found.to_dict(for_json=True))
+
+    async def price(self, price: str) -> StripePrice:
+        """Return the price, with its product's name."""
+        with self._translated():
+            found = await self._v1.prices.retrieve_async(price, {"expand": ["product"]})
+        return read_price(found.to_dict(for_json=True))
+
+    async def product(self, product: str) -> StripeProduct:
+        """Return the product."""
+        with self._translated():
+            found = await self._v1.products.retrieve_async(product)
+        return read_product(found.to_dict(for_json=True))
 
     async def send_meter_event(
         self,

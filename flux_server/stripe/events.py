@@ -85,6 +85,8 @@ _INVOICE = (
 )
 _SCHEDULE = (("subscription", "subscription"), ("subscription", "released_subscription"))
 _METER = (("billing.meter", "id"),)
+_PRICE = (("price", "id"),)
+_PRODUCT = (("product", "id"),)
 
 # Event type -> (type of an object to look at again, where its id stands in the event's object).
 _FOLLOWED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -117,6 +119,13 @@ _FOLLOWED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "billing.meter.updated": _METER,
     "billing.meter.deactivated": _METER,
     "billing.meter.reactivated": _METER,
+    "price.created": _PRICE,
+    "price.updated": _PRICE,
+    "price.deleted": _PRICE,
+    "product.created": _PRODUCT,
+    "product.updated": _PRODUCT,
+    "product.deleted": _PRODUCT,
+    "entitlements.active_entitlement_summary.updated": (("customer", "customer"),),
 }
 
 FOLLOWED_TYPES: Final = tuple(sorted(_FOLLOWED))

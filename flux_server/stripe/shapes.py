@@ -7,13 +7,12 @@ is `cancel_at`, or `cancel_at_period_end` in classic billing mode; older items h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from flux_middleware.snapshot import PauseCollection
-from flux_server.stripe.errors import AnswerError
+from flux_server.stripe.parsing import id_of, metadata_of, moment, shape, text, words
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState
 
 __all__ = [
@@ -27,9 +26,6 @@ __all__ = [
     "read_meter",
     "read_subscription",
 ]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _RENEWAL = 120  # Stripe needs a moment to renew a subscription whose period is over
 _OVERDUE = 3600  # and a renewal that has not come by then is asked for this often
@@ -79,41 +75,27 @@ class StripeMeter:
     active: bool
 
 
-def _shape(parse: Callable[P, T]) -> Callable[P, T]:
-    """Turn what a misshapen object does to `parse` into an AnswerError."""
-
-    @wraps(parse)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return parse(*args, **kwargs)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = parse.__name__.removeprefix("read_")
-            raise AnswerError(f"Stripe's {what} is not of a shape that Flux knows: {error!r}") from error
-
-    return checked
-
-
-@_shape
+@shape
 def read_subscription(
     data: Mapping[str, Any], more_items: Sequence[Mapping[str, Any]] = ()
 ) -> StripeSubscription:
     """Parse a subscription; `more_items` are those that did not fit in it."""
     items = tuple(_item(item, data) for item in [*data["items"]["data"], *more_items])
     state = SubscriptionState(
-        id=_text(data["id"]),
-        status=_text(data["status"]),
+        id=text(data["id"]),
+        status=text(data["status"]),
         items=items,
-        started_at=_moment(data.get("start_date") or data.get("created")),
-        trial_end=_moment(data.get("trial_end")),
-        cancel_at=_moment(data.get("cancel_at")),
-        ended_at=_moment(data.get("ended_at")),
+        started_at=moment(data.get("start_date") or data.get("created")),
+        trial_end=moment(data.get("trial_end")),
+        cancel_at=moment(data.get("cancel_at")),
+        ended_at=moment(data.get("ended_at")),
         pause_collection=_pause(data.get("pause_collection")),
     )
     if state.cancel_at is None and data.get("cancel_at_period_end"):
         ends = [item.period_end for item in items if item.period_end is not None]
         state = replace(state, cancel_at=max(ends, default=None))
-    customer = _id(data.get("customer") or data["customer_account"])
-    return StripeSubscription(state, customer, _metadata(data))
+    customer = id_of(data.get("customer") or data["customer_account"])
+    return StripeSubscription(state, customer, metadata_of(data))
 
 
 def next_look(state: SubscriptionState, now: float) -> int | None:
@@ -122,49 +104,49 @@ def next_look(state: SubscriptionState, now: float) -> int | None:
         return None
     renewals = [item.period_end + _RENEWAL for item in state.items if item.period_end is not None]
     known = (state.trial_end, state.cancel_at, _resumes_at(state), *renewals)
-    moments = [moment for moment in known if moment is not None]
-    if state.status in _RENEWING and any(moment <= now for moment in renewals):
+    moments = [at for at in known if at is not None]
+    if state.status in _RENEWING and any(at <= now for at in renewals):
         moments.append(int(now) + _OVERDUE)
-    return min((moment for moment in moments if moment > now), default=None)
+    return min((at for at in moments if at > now), default=None)
 
 
 def _resumes_at(state: SubscriptionState) -> int | None:
     return None if state.pause_collection is None else state.pause_collection.resumes_at
 
 
-@_shape
+@shape
 def read_customer(data: Mapping[str, Any]) -> StripeCustomer:
     """Parse a customer."""
     return StripeCustomer(
-        id=_text(data["id"]),
-        metadata=_metadata(data),
+        id=text(data["id"]),
+        metadata=metadata_of(data),
         deleted=bool(data.get("deleted")),
-        name=_words(data.get("name")),
-        email=_words(data.get("email")),
+        name=words(data.get("name")),
+        email=words(data.get("email")),
     )
 
 
-@_shape
+@shape
 def read_checkout(data: Mapping[str, Any]) -> StripeCheckout:
     """Parse a checkout session."""
     customer, subscription = data.get("customer"), data.get("subscription")
     return StripeCheckout(
-        customer=_id(customer) if customer else None,
-        subscription=_id(subscription) if subscription else None,
+        customer=id_of(customer) if customer else None,
+        subscription=id_of(subscription) if subscription else None,
         client_reference=data.get("client_reference_id"),
-        metadata=_metadata(data),
+        metadata=metadata_of(data),
     )
 
 
-@_shape
+@shape
 def read_meter(data: Mapping[str, Any]) -> StripeMeter:
     """Parse a meter."""
     return StripeMeter(
-        id=_text(data["id"]),
-        event_name=_text(data["event_name"]),
-        customer_key=_text(data["customer_mapping"]["event_payload_key"]),
-        value_key=_text(data["value_settings"]["event_payload_key"]),
-        formula=_text(data["default_aggregation"]["formula"]),
+        id=text(data["id"]),
+        event_name=text(data["event_name"]),
+        customer_key=text(data["customer_mapping"]["event_payload_key"]),
+        value_key=text(data["value_settings"]["event_payload_key"]),
+        formula=text(data["default_aggregation"]["formula"]),
         time_window=data.get("event_time_window"),
         active=data["status"] == "active",
     )
@@ -172,44 +154,23 @@ def read_meter(data: Mapping[str, Any]) -> StripeMeter:
 
 def _item(item: Mapping[str, Any], subscription: Mapping[str, Any]) -> ItemState:
     sold = item.get("price") or item["plan"]
+    product = sold.get("product")
     terms = sold.get("recurring") or sold  # a plan says itself what a price says under `recurring`
     quantity = item.get("quantity")
     return ItemState(
-        id=_text(item["id"]),
-        price=_text(sold["id"]),
+        id=text(item["id"]),
+        price=text(sold["id"]),
         quantity=1 if quantity is None else int(quantity),  # a metered item has none
         metered=terms.get("usage_type") == "metered",
         meter=terms.get("meter"),
-        period_start=_moment(item.get("current_period_start") or subscription.get("current_period_start")),
-        period_end=_moment(item.get("current_period_end") or subscription.get("current_period_end")),
+        period_start=moment(item.get("current_period_start") or subscription.get("current_period_start")),
+        period_end=moment(item.get("current_period_end") or subscription.get("current_period_end")),
+        lookup_key=sold.get("lookup_key"),
+        product=id_of(product) if product else None,
     )
 
 
 def _pause(pause: Mapping[str, Any] | None) -> PauseCollection | None:
     if not pause:
         return None
-    return PauseCollection(_text(pause["behavior"]), resumes_at=_moment(pause.get("resumes_at")))
-
-
-def _metadata(data: Mapping[str, Any]) -> Mapping[str, str]:
-    return dict(data.get("metadata") or {})
-
-
-def _id(reference: Any) -> str:
-    """Read a reference to another object: its id, or all of it where it was expanded."""
-    return _text(reference["id"] if isinstance(reference, Mapping) else reference)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"expected a text, found {type(value).__name__}")
-    return value
-
-
-def _words(value: Any) -> str | None:
-    """Read words for people, of which a part does as well as all."""
-    return value.replace("\0", "")[:255] or None if isinstance(value, str) else None
-
-
-def _moment(value: Any) -> int | None:
-    return None if value is None else int(value)
+    return PauseCollection(text(pause["behavior"]), resumes_at=moment(pause.get("resumes_at")))

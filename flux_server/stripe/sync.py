@@ -35,6 +35,8 @@ from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter, unknown_meters
 from flux_server.stripe.pacing import retry_delay
 from flux_server.stripe.planning import plan_again
+from flux_server.stripe.price_shapes import StripePrice, StripeProduct, absent_price
+from flux_server.stripe.prices import save_price, save_product, unknown_prices
 from flux_server.stripe.shapes import (
     StripeCheckout,
     StripeCustomer,
@@ -136,6 +138,8 @@ async def _save_subscription(
         connection, environment, (item.meter for item in found.state.items if item.meter)
     )
     await mark(connection, environment, (ObjectRef("billing.meter", meter) for meter in meters), now)
+    prices = await unknown_prices(connection, environment, (item.price for item in found.state.items))
+    await mark(connection, environment, (ObjectRef("price", price) for price in prices), now)
     await _save_state(connection, environment, found.state, found.customer, named, now)
     return next_look(found.state, now)
 
@@ -196,6 +200,19 @@ async def _save_meter(connection: AsyncConnection, claim: Claim, found: StripeMe
         await save_meter(connection, claim.environment, found)
 
 
+async def _save_price(
+    connection: AsyncConnection, claim: Claim, found: StripePrice | None, now: float
+) -> None:
+    await save_price(connection, claim.environment, found or absent_price(claim.object.id), now)
+
+
+async def _save_product(
+    connection: AsyncConnection, claim: Claim, found: StripeProduct | None, _: float
+) -> None:
+    if found is not None:
+        await save_product(connection, claim.environment, found)
+
+
 async def _fetch_all(api: StripeApi, _: str) -> list[str]:
     return [subscription async for subscription in api.subscription_ids()]
 
@@ -221,5 +238,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "customer": _Reader(StripeApi.customer, _save_customer),
     "checkout.session": _Reader(StripeApi.checkout, _save_checkout, needed=False),
     "billing.meter": _Reader(StripeApi.meter, _save_meter, needed=False),
+    "price": _Reader(StripeApi.price, _save_price, needed=False),
+    "product": _Reader(StripeApi.product, _save_product, needed=False),
     "subscriptions": _Reader(_fetch_all, _mark_all),
 }

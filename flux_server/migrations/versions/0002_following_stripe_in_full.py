@@ -11,6 +11,13 @@ branch_labels = None
 depends_on = None
 
 
+_ITEM_INDEXES = (
+    ("ix_subscription_items_rematch", (), "rematch"),
+    ("ix_subscription_items_lookup_key", ("lookup_key",), "plan_version IS NULL"),
+    ("ix_subscription_items_product", ("product",), "plan_version IS NULL"),
+)
+
+
 def upgrade() -> None:
     op.create_table(
         "stripe_active_entitlements",
@@ -139,10 +146,22 @@ def upgrade() -> None:
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
         batch_op.add_column(sa.Column("lookup_key", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("product", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("rematch", sa.Boolean(), server_default=sa.false(), nullable=False))
+        for name, columns, condition in _ITEM_INDEXES:
+            batch_op.create_index(
+                name,
+                ["environment", *columns],
+                unique=False,
+                sqlite_where=sa.text(condition),
+                postgresql_where=sa.text(condition),
+            )
 
 
 def downgrade() -> None:
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
+        for name, _, _ in _ITEM_INDEXES:
+            batch_op.drop_index(name)
+        batch_op.drop_column("rematch")
         batch_op.drop_column("product")
         batch_op.drop_column("lookup_key")
 

@@ -12,11 +12,11 @@ from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.database import Database
 from flux_server.organizations.organizations import ensure_organization
+from flux_server.subscriptions.matching import match_items
 from flux_server.subscriptions.subscriptions import (
     ItemState,
     SubscriptionState,
     count_subscribers,
-    match_items,
     read_subscriptions,
     save_subscription,
 )
