@@ -20,6 +20,7 @@ from flux_middleware.answering import Billing
 from flux_middleware.answers import Status
 from flux_middleware.beacon import CONTACT, REFRESHER
 from flux_middleware.cache import Cache
+from flux_middleware.clock import FollowedClock
 from flux_middleware.conditions import Conditions
 from flux_middleware.configuration import read_configuration
 from flux_middleware.errors import FluxError, NotInitializedError
@@ -28,6 +29,7 @@ from flux_middleware.journals import Journals
 from flux_middleware.lmdb_store import LmdbStore
 from flux_middleware.metering import Drain, drain_turn
 from flux_middleware.refresher import Pace, Refresher
+from flux_middleware.timekeeper import Timekeeper
 from flux_middleware.transport import Transport
 
 __all__ = ["Flux", "billing", "flush", "init", "shutdown", "status", "wait_until_ready"]
@@ -47,7 +49,7 @@ class Flux:
         url: of the server; otherwise FLUX_URL, otherwise http://127.0.0.1:8400.
         directory: where this host keeps what it knows; otherwise FLUX_DIRECTORY, otherwise the user's state
             directory.
-        clock: tells the time in seconds since the epoch.
+        clock: tells the time in seconds since the epoch; the one that FLUX_CLOCK_URL names may be ahead of it.
         start: whether to start the background thread; without it, only `flush` talks to the server.
         pace: how often things happen in the background.
 
@@ -77,6 +79,7 @@ class Flux:
         self._connect = functools.partial(Transport, configuration.url, configuration.api_key)
         self._is_background = start
         self._conditions = Conditions()
+        self._timekeeper, clock = self._follow_clock(clock)
         self._store = LmdbStore(store_directory)
         self._journal = Journal(journal_directory, configuration.environment)
         self.billing = Billing(
@@ -95,14 +98,29 @@ class Flux:
             locks=store_directory,
             environment=configuration.environment,
             conditions=self._conditions,
-            clock=clock,
+            clock=self._clock,
             pace=pace or Pace(),
         )
         # A client that nobody holds any more must not go on in the background, nor keep its journal from being sent.
-        weakref.finalize(self, _let_go, self._refresher, self._journal).atexit = False
+        weakref.finalize(self, _let_go, self._refresher, self._timekeeper, self._journal).atexit = False
         _clients.add(self)
         if start:
-            self._refresher.start()
+            self._start()
+
+    def _follow_clock(self, wall: Callable[[], float]) -> tuple[Timekeeper | None, Callable[[], float]]:
+        """Return the time of plans and periods. How old something is, is measured with the wall's."""
+        url = self.configuration.clock_url
+        if url is None:
+            return None, wall
+        clock = FollowedClock(wall)
+        timekeeper = Timekeeper(clock, url, conditions=self._conditions)
+        timekeeper.ask()  # so that no answer is one of an earlier day
+        return timekeeper, clock
+
+    def _start(self) -> None:
+        self._refresher.start()
+        if self._timekeeper is not None:
+            self._timekeeper.start()
 
     def wait_until_ready(self, timeout: float = 10.0) -> bool:
         """Wait until there is something to go by, from the server or from the local store; say whether there is."""
@@ -153,7 +171,9 @@ class Flux:
             refresher=words[REFRESHER] or None,
             is_refresher=self._refresher.is_refresher,
             backlog=self.billing.backlog(),
-            problem=next(filter(None, map(self._conditions.problem, ("refresher", "server", "usage"))), None),
+            problem=next(
+                filter(None, map(self._conditions.problem, ("refresher", "server", "usage", "clock"))), None
+            ),
         )
 
     def shutdown(self, timeout: float = _EXIT_SECONDS) -> None:
@@ -163,6 +183,8 @@ class Flux:
         """
         deadline = time.monotonic() + timeout
         self._is_background = False
+        if self._timekeeper is not None:
+            self._timekeeper.stop()
         self._refresher.stop(timeout)
         self._journal.close()
         try:
@@ -195,12 +217,16 @@ class Flux:
         self._store.after_fork()
         self.billing.after_fork()
         self._refresher.after_fork()
+        if self._timekeeper is not None:
+            self._timekeeper.after_fork()
         if self._is_background:
-            self._refresher.start()
+            self._start()
 
 
-def _let_go(refresher: Refresher, journal: Journal) -> None:
+def _let_go(refresher: Refresher, timekeeper: Timekeeper | None, journal: Journal) -> None:
     refresher.stop()
+    if timekeeper is not None:
+        timekeeper.stop()
     journal.close()
 
 

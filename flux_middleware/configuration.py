@@ -29,6 +29,7 @@ class Configuration:
     environment: str
     url: str
     directory: Path
+    clock_url: str | None = None
 
 
 def read_configuration(
@@ -39,17 +40,19 @@ def read_configuration(
 ) -> Configuration:
     """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
 
+    FLUX_CLOCK_URL has no argument: it belongs to the place where an application is developed.
+
     Raises:
         ConfigurationError: something is missing or wrong.
     """
     key = api_key or environ.get("FLUX_API_KEY", "")
     environment = _environment_of(key)
-    server = _require_url(url or environ.get("FLUX_URL") or DEFAULT_URL)
+    server = _require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
+    clock = _clock_url(environ.get("FLUX_CLOCK_URL"), environment)
     place = directory or environ.get("FLUX_DIRECTORY")
     name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
-    if place:
-        return Configuration(key, environment, server, _own_directory(Path(place) / name))
-    return Configuration(key, environment, server, _default_directory(name, environ))
+    own = _own_directory(Path(place) / name) if place else _default_directory(name, environ)
+    return Configuration(key, environment, server, own, clock)
 
 
 def _environment_of(api_key: str) -> str:
@@ -64,14 +67,25 @@ def _environment_of(api_key: str) -> str:
     return match[1]
 
 
-def _require_url(url: str) -> str:
+def _clock_url(url: str | None, environment: str) -> str | None:
+    if not url:
+        return None
+    if environment == "live":
+        raise ConfigurationError(
+            "FLUX_CLOCK_URL turns the time, for development, and this API key is of environment live, where plans "
+            "begin and end in real time; unset FLUX_CLOCK_URL, or use a key of another environment"
+        )
+    return _require_url("FLUX_CLOCK_URL", "a clock", url)
+
+
+def _require_url(name: str, what: str, url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port that is no number
         usable = False
     if not usable:
-        raise ConfigurationError(f"FLUX_URL is the http(s) address of the Flux server, not {url!r:.200}")
+        raise ConfigurationError(f"{name} is the http(s) address of {what}, not {url!r:.200}")
     return url.rstrip("/")
 
 

@@ -14,6 +14,7 @@ import httpx
 import httpx_sse
 import msgspec
 
+from flux_middleware.clock import read_now
 from flux_middleware.errors import (
     InvalidApiKeyError,
     InvalidRecordError,
@@ -24,11 +25,12 @@ from flux_middleware.errors import (
 )
 from flux_middleware.snapshot import UsageBatch, UsageReceipt, decode, encode
 
-__all__ = ["StreamEvent", "Transport"]
+__all__ = ["ClockAddress", "StreamEvent", "Transport"]
 
 _CONNECT_SECONDS = 5.0
 _SNAPSHOT_SECONDS = 30.0
 _USAGE_SECONDS = 5.0
+_CLOCK_SECONDS = 1.0
 _SILENT_HEARTBEATS = 5
 """A stream that misses this many heartbeats is dead, whatever the operating system says."""
 
@@ -173,6 +175,47 @@ class Transport:
             raise ServerUnreachableError(f"{self.url} does not answer ({type(error).__name__})") from error
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachableError(f"cannot reach {self.url}: {error}") from error
+
+
+class ClockAddress:
+    """Asks what time it is, at an address that need not be the server's: it is told no API key."""
+
+    def __init__(self, url: str) -> None:
+        _import_everything()
+        self._url = url
+        self._opened: httpx.Client | None = None
+
+    def ask(self) -> float:
+        """Return the seconds since the epoch that the address answers.
+
+        Raises:
+            ServerUnreachableError: nothing answers there.
+            TransportError: what answers is no clock.
+        """
+        try:
+            answer = self._client.get(self._url).raise_for_status()
+            return read_now(answer.content)
+        except (httpx.HTTPStatusError, httpx.DecodingError, InvalidRecordError) as error:
+            raise TransportError(
+                f"FLUX_CLOCK_URL: {self._url} does not answer as a clock does: {error}"
+            ) from error
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachableError(f"FLUX_CLOCK_URL: {self._url} cannot be reached") from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _client(self) -> httpx.Client:
+        if self._opened is None:
+            self._opened = httpx.Client(
+                # A connection is left to no fork.
+                limits=httpx.Limits(max_keepalive_connections=0),
+                timeout=_CLOCK_SECONDS,
+            )
+        return self._opened
 
 
 @functools.cache

@@ -11,4 +11,4 @@ from typing import Final
 __all__ = ["API_VERSION"]
 
 API_VERSION: Final = "2026-10-28.endive"
-"""The API version in whose shape the sandbox answers, whichever one a request names."""
+"""The newest API version, in whose shape the sandbox keeps everything."""

@@ -1,4 +1,4 @@
-"""The one account, in test mode, and the actions by which it changes: each change leaves an event."""
+"""The one account, and the actions by which it changes: each change leaves an event."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_log import MeterLog
+from flux_sandbox.profile import Profile
+from flux_sandbox.receivers import wanted_by
 from flux_sandbox.rendering import difference, render
 
 __all__ = ["Account", "Action", "Origin"]
@@ -22,6 +24,7 @@ class Account:
     """All there is: objects, recorded usage, what is due when, and who hears of events."""
 
     clock: Clock
+    profile: Profile = field(default_factory=Profile)
     token: Callable[[int], str] = secrets.token_hex
     ledger: Ledger = field(default_factory=Ledger)
     agenda: Agenda = field(default_factory=Agenda)
@@ -32,14 +35,6 @@ class Account:
         """Make an id such as Stripe's."""
         return f"{prefix}_{self.token(12)}"
 
-    def listeners(self, event_type: str) -> list[Document]:
-        """Return the webhook endpoints that want events of this type."""
-        return [
-            endpoint
-            for endpoint in self.ledger.newest_first("webhook_endpoint")
-            if endpoint["status"] == "enabled" and {"*", event_type} & set(endpoint["enabled_events"])
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -47,6 +42,9 @@ class Origin:
 
     request: str | None = None
     idempotency_key: str | None = None
+    version: str = API_VERSION
+    shows_secrets: bool = True
+    """Whether what it makes may be answered with the secret that belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +97,24 @@ class Action:
         self.record(event, last)
         return grave
 
-    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> None:
+    def record(self, event: str, shown: Document, *, previous: Mapping[str, Any] | None = None) -> Document:
         """Add an event that shows an object as it is now."""
         data = {"object": shown} if previous is None else {"object": shown, "previous_attributes": previous}
         document = {
             "id": self.account.new_id("evt"),
             "object": "event",
-            "api_version": API_VERSION,
+            "api_version": self.account.profile.api_version,
             "created": self.now,
             "data": data,
             "livemode": False,
-            "pending_webhooks": len(self.account.listeners(event)),
+            "pending_webhooks": 0,
             "request": {"id": self.origin.request, "idempotency_key": self.origin.idempotency_key},
             "type": event,
         }
+        document["pending_webhooks"] = len(wanted_by(self.ledger, document))
         self.ledger.put(document)
         self.account.on_event(document)
+        return document
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)

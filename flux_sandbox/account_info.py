@@ -8,14 +8,12 @@ from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import shape
 from flux_sandbox.route import Call, Route
 
-__all__ = ["ACCOUNT_ID", "ROUTES"]
-
-ACCOUNT_ID: Final = "acct_fluxsandbox"
+__all__ = ["ROUTES"]
 
 
-def _retrieve(_: Call) -> Document:
+def _retrieve(call: Call) -> Document:
     return {
-        "id": ACCOUNT_ID,
+        "id": call.action.account.profile.id,
         "object": "account",
         "business_profile": {"name": "flux-sandbox"},
         "charges_enabled": True,

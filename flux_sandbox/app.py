@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from flux_sandbox import (
     account_info,
     control,
     customers,
+    disturbances,
+    event_destinations,
     events,
     meter_events,
     meters,
@@ -25,22 +27,27 @@ from flux_sandbox import (
     products,
     subscription_items,
     subscriptions,
+    v2_events,
     webhook_endpoints,
 )
 from flux_sandbox.account import Account
 from flux_sandbox.api import Api, Hold, Request, no_hold
 from flux_sandbox.clock import Clock
 from flux_sandbox.deliveries import RETRY_DELAYS, Deliveries
+from flux_sandbox.hangup import HangUp
 from flux_sandbox.idempotency import Answer
+from flux_sandbox.profile import Profile
 from flux_sandbox.renewals import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
+from flux_sandbox.versions import checked_version
 
 __all__ = ["ROUTES", "create_app"]
 
 ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *customers.ROUTES,
+    *event_destinations.ROUTES,
     *events.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
@@ -48,6 +55,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *products.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *v2_events.ROUTES,
     *webhook_endpoints.ROUTES,
 )
 """Everything of Stripe's API that there is."""
@@ -62,6 +70,9 @@ def create_app(
     clock: Callable[[], float] = time.time,
     hold: Hold = no_hold,
     retry_delays: tuple[float, ...] = RETRY_DELAYS,
+    livemode: bool = False,
+    account_id: str = Profile.id,
+    api_version: str = Profile.api_version,
 ) -> Starlette:
     """Make a sandbox with an empty account.
 
@@ -69,65 +80,85 @@ def create_app(
         clock: what it takes for the wall's time; `POST /_sandbox/clock` turns the account's time on from there.
         hold: awaited for each API request about to be carried out; it may wait, or raise a StripeError.
         retry_delays: seconds before each further attempt to deliver a webhook.
+        livemode: play an account in live mode, which takes live keys and no others.
+        account_id: which account it is.
+        api_version: the version of requests that name none, and of events.
     """
-    account = Account(Clock(clock))
-    sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
-    account.on_event = sandbox.deliveries.send
-    unrecognized = _unrecognized(sandbox.api)
+    profile = Profile(account_id, livemode, checked_version(api_version))
+
+    def make() -> Sandbox:
+        account = Account(Clock(clock), profile)
+        sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
+        account.on_event = sandbox.publish
+        return sandbox
+
     app = Starlette(
         routes=[
             *control.ROUTES,
+            *disturbances.ROUTES,
             *page.ROUTES,
-            *(HttpRoute(one.path, _endpoint(sandbox.api, one), methods=[one.method]) for one in ROUTES),
+            HttpRoute("/_sandbox/reset", _reset, methods=["POST"]),
+            *(HttpRoute(one.path, _endpoint(one), methods=[one.method]) for one in ROUTES),
         ],
-        exception_handlers={404: unrecognized, 405: unrecognized},
+        exception_handlers={404: _unrecognized, 405: _unrecognized},
         lifespan=_lifespan,
     )
     app.router.redirect_slashes = False  # an empty id is no list, but an unknown path
-    app.state.sandbox = sandbox
+    app.state.make_sandbox, app.state.sandbox = make, make()
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    sandbox: Sandbox = app.state.sandbox
-    async with sandbox.deliveries.running():
-        passing = asyncio.create_task(_let_time_pass(sandbox.account))
+    async with AsyncExitStack() as app.state.running:
+        await app.state.running.enter_async_context(app.state.sandbox.deliveries.running())
+        passing = asyncio.create_task(_let_time_pass(app))
         try:
             yield
         finally:
             passing.cancel()
 
 
-async def _let_time_pass(account: Account) -> None:
+async def _let_time_pass(app: Starlette) -> None:
     """Let what is due happen although nobody asks."""
     while True:
-        settle(account)
+        settle(app.state.sandbox.account)
         await asyncio.sleep(_TICK)
 
 
-def _unrecognized(api: Api) -> Callable[[HttpRequest, Exception], Awaitable[Response]]:
-    endpoint = _endpoint(api, None)
+async def _reset(http: HttpRequest) -> Response:
+    """Begin anew: an empty account, nothing planned, nothing on its way."""
+    state = http.app.state
+    await state.running.aclose()
+    state.sandbox = state.make_sandbox()
+    await state.running.enter_async_context(state.sandbox.deliveries.running())
+    return JSONResponse({"reset": True})
 
-    async def unrecognized(http: HttpRequest, _: Exception) -> Response:
-        return await endpoint(http)
 
-    return unrecognized
+async def _unrecognized(http: HttpRequest, _: Exception) -> Response:
+    return await _answer(http, None)
 
 
-def _endpoint(api: Api, route: Route | None) -> _Endpoint:
+def _endpoint(route: Route) -> _Endpoint:
     async def endpoint(http: HttpRequest) -> Response:
-        request = Request(
-            method=http.method,
-            path=http.url.path,
-            headers=http.headers,
-            query=http.url.query.encode(),
-            body=await http.body(),
-        )
-        return _response(await api.answer(route, request, http.path_params.get("id", "")))
+        return await _answer(http, route)
 
     return endpoint
 
 
-def _response(answer: Answer) -> Response:
+async def _answer(http: HttpRequest, route: Route | None) -> Response:
+    request = Request(
+        method=http.method,
+        path=http.url.path,
+        headers=http.headers,
+        query=http.url.query.encode(),
+        body=await http.body(),
+    )
+    sandbox: Sandbox = http.app.state.sandbox
+    return _response(await sandbox.api.answer(route, request, http.path_params.get("id", "")))
+
+
+def _response(answer: Answer | None) -> Response:
+    if answer is None:
+        return HangUp()
     return Response(answer.body, answer.status, headers=dict(answer.headers))

@@ -24,11 +24,6 @@ async def _requests(request: Request) -> JSONResponse:
     return JSONResponse({"data": [asdict(one) for one in reversed(_sandbox(request).api.requests)]})
 
 
-async def _deliveries(request: Request) -> JSONResponse:
-    deliveries = _sandbox(request).deliveries
-    return JSONResponse({"data": deliveries.described(), "pending": deliveries.pending})
-
-
 async def _clock(request: Request) -> JSONResponse:
     return JSONResponse({"now": _sandbox(request).account.clock.now()})
 
@@ -60,7 +55,6 @@ def _sandbox(request: Request) -> Sandbox:
 ROUTES: Final = (
     Route("/_sandbox/clock", _clock, methods=["GET"]),
     Route("/_sandbox/clock", _turn_clock, methods=["POST"]),
-    Route("/_sandbox/deliveries", _deliveries, methods=["GET"]),
     Route("/_sandbox/requests", _requests, methods=["GET"]),
     Route("/_sandbox/violations", _violations, methods=["GET"]),
 )

@@ -5,10 +5,14 @@
     ├── InvalidParametersError  400  *  parameters that Stripe would not take
     ├── MissingError            404  no such object (400 where a parameter names it)
     ├── UnknownPathError        404  *  no such method and path
-    ├── UnauthorizedError       401  *  no test key
+    ├── UnauthorizedError       401  *  no key of the account's mode
+    │   └── KeyExpiredError     401  a key that was revoked
+    ├── ForbiddenError          403  a restricted key without the permission
     ├── IdempotencyError        400  *  an idempotency key used for something else before
     ├── KeyInUseError           409  an idempotency key whose first request is still running
-    └── CrashedError            500  the sandbox itself failed
+    ├── ConflictError           409  another request has the object at this moment
+    ├── RateLimitedError        429  too many requests
+    └── CrashedError            500  the sandbox itself failed, or was told to
 
 Those with a star are faults of the caller's code, whatever the account's state: they are kept as violations.
 """
@@ -20,12 +24,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 __all__ = [
+    "ConflictError",
     "CrashedError",
+    "ForbiddenError",
     "IdempotencyError",
     "InvalidParametersError",
+    "KeyExpiredError",
     "KeyInUseError",
     "MissingError",
     "Problem",
+    "RateLimitedError",
     "RefusedError",
     "StripeError",
     "UnauthorizedError",
@@ -116,13 +124,28 @@ class UnknownPathError(StripeError):
 
 
 class UnauthorizedError(StripeError):
-    """The request carries no key for test mode."""
+    """The request carries no key for the account's mode."""
 
     status = 401
     violation = True
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"WWW-Authenticate": 'Basic realm="flux-sandbox"'})
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, headers={"WWW-Authenticate": 'Basic realm="flux-sandbox"'})
+
+
+class KeyExpiredError(UnauthorizedError):
+    """The key was revoked: no fault of the code that sends it."""
+
+    violation = False
+
+    def __init__(self, redacted_key: str) -> None:
+        super().__init__(f"Expired API Key provided: {redacted_key}", code="api_key_expired")
+
+
+class ForbiddenError(StripeError):
+    """The key lacks the permission."""
+
+    status = 403
 
 
 class IdempotencyError(StripeError):
@@ -145,8 +168,34 @@ class KeyInUseError(StripeError):
         )
 
 
+class ConflictError(StripeError):
+    """Another request has the object at this moment."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        message = (
+            "This object cannot be accessed right now because another API request or Stripe process is currently "
+            "accessing it. If you see this error intermittently, retry the request."
+        )
+        super().__init__(message, code="lock_timeout")
+
+
+class RateLimitedError(StripeError):
+    """Too many requests; none of them is carried out."""
+
+    status = 429
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        headers = {"Stripe-Rate-Limited-Reason": "global-rate"}
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
+        message = "Request rate limit exceeded. Learn more about rate limits at https://stripe.com/docs/rate-limits."
+        super().__init__(message, code="rate_limit", headers=headers)
+
+
 class CrashedError(StripeError):
-    """The sandbox failed; its log says why."""
+    """The sandbox failed, or plays that it did; its log says why."""
 
     status = 500
     type = "api_error"

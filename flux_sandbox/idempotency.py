@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flux_sandbox.errors import IdempotencyError, KeyInUseError
@@ -21,6 +21,12 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    code: str | None = None
+    """Stripe's code of the error, if it is one."""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Answer:
+        """Return the answer with more headers."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 @dataclass(frozen=True, slots=True)

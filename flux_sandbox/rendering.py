@@ -15,7 +15,7 @@ _INLINE_ITEMS: Final = 10
 
 def render(ledger: Ledger, document: Document) -> Document:
     """Return the document as Stripe shows it."""
-    renderer = _RENDERERS.get(document["object"])
+    renderer = _RENDERERS.get(document.get("object", ""))  # pages of v2 have no kind
     return document if renderer is None or document.get("deleted") else renderer(ledger, document)
 
 

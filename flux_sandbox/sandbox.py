@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from flux_sandbox.account import Account
 from flux_sandbox.api import Api
 from flux_sandbox.deliveries import Deliveries
+from flux_sandbox.ledger import Document
+from flux_sandbox.thin_events import add_thin_events
 
 __all__ = ["Sandbox"]
 
@@ -18,3 +20,9 @@ class Sandbox:
     account: Account
     api: Api
     deliveries: Deliveries
+
+    def publish(self, event: Document) -> None:
+        """Tell those who want it of a snapshot event, and of the thin ones that belong to it."""
+        self.deliveries.send(event)
+        for thin in add_thin_events(self.account, event):
+            self.deliveries.send(thin)

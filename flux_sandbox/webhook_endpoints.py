@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from flux_sandbox import API_VERSION
 from flux_sandbox.errors import RefusedError
 from flux_sandbox.event_types import EVENT_TYPES
-from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.ledger import Document
 from flux_sandbox.lists import page
 from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import LIST, METADATA, Clearable, Fields, Flag, ListOf, Text, Unsimulated, shape
 from flux_sandbox.route import Call, Route
+from flux_sandbox.signing import forget_secrets, make_secret
+from flux_sandbox.versions import VERSIONS
 
-__all__ = ["ROUTES", "signing_secret"]
-
-
-def signing_secret(ledger: Ledger, endpoint: str) -> str:
-    """Return the secret that an endpoint's webhooks are signed with."""
-    return str(ledger.require(_SECRET, endpoint)["secret"])
-
-
-_SECRET: Final = "webhook_endpoint_secret"  # noqa: S105  # the kind of document, not a secret
+__all__ = ["ROUTES", "checked_url"]
 
 
 def _create(call: Call) -> Document:
@@ -37,15 +30,15 @@ def _create(call: Call) -> Document:
         "livemode": False,
         "metadata": merge_metadata({}, params),
         "status": "enabled",
-        "url": _checked_url(params["url"]),
+        "url": checked_url(params["url"]),
     }
-    secret = f"whsec_{call.action.account.token(16)}"
     call.ledger.put(endpoint)
-    call.ledger.put({"id": endpoint["id"], "object": _SECRET, "secret": secret})
-    return {**endpoint, "secret": secret}
+    secret = make_secret(call.action.account, endpoint["id"])
+    return {**endpoint, "secret": secret} if call.action.origin.shows_secrets else endpoint
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """Return a receiver's address, if it is one."""
     if not url.startswith(("http://", "https://")):
         message = "Invalid URL: An explicit scheme (such as https) must be provided."
         raise RefusedError(message, code="url_invalid", param="url")
@@ -61,7 +54,7 @@ def _update(call: Call) -> Document:
     plain = ("description", "enabled_events", "url")
     changes = {name: params[name] for name in plain if name in params}
     if "url" in changes:
-        _checked_url(changes["url"])
+        checked_url(changes["url"])
     if "disabled" in params:
         changes["status"] = "disabled" if params["disabled"] else "enabled"
     changes["metadata"] = merge_metadata(endpoint["metadata"], params)
@@ -72,7 +65,7 @@ def _update(call: Call) -> Document:
 
 def _delete(call: Call) -> Document:
     _retrieve(call)
-    call.ledger.bury(_SECRET, call.target)
+    forget_secrets(call.ledger, call.target)
     return call.ledger.bury("webhook_endpoint", call.target)
 
 
@@ -92,7 +85,7 @@ ROUTES: Final = (
         "/v1/webhook_endpoints",
         _create,
         shape(
-            {**_WRITABLE, "api_version": Text(choices=(API_VERSION,)), "connect": Unsimulated()},
+            {**_WRITABLE, "api_version": Text(choices=VERSIONS), "connect": Unsimulated()},
             "enabled_events",
             "url",
         ),

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from flux_middleware.clock import FollowedClock
 from flux_server.api import (
     bulk,
     catalog_document,
@@ -27,6 +28,7 @@ from flux_server.api import (
     snapshot,
     stream,
     stripe,
+    stripe_events,
     stripe_mapping,
     usage,
 )
@@ -37,17 +39,19 @@ from flux_server.api.preconditions import install_not_modified
 from flux_server.api.problems import FailedRequests, install_problem_handlers
 from flux_server.api.requests import BodyLimit, CountedRequests, EncodedOrganizations
 from flux_server.api.stream import Streams
+from flux_server.clock import Timekeeper
 from flux_server.dashboard.app import WithDashboard, create_dashboard
 from flux_server.database import Database
 from flux_server.environments.environments import ensure_environment
 from flux_server.environments.jobs import Watch, environment_jobs
 from flux_server.errors import StartError
-from flux_server.jobs.runner import run_jobs
+from flux_server.jobs.runner import Job, run_jobs
 from flux_server.migrations.upgrade import upgrade
 from flux_server.organizations.jobs import organization_jobs
 from flux_server.settings import Settings, prepare
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.jobs import stripe_jobs
+from flux_server.stripe.real_time import require_real_time
 
 __all__ = ["ENVIRONMENTS", "create_app", "open_database"]
 
@@ -55,11 +59,16 @@ ENVIRONMENTS = ("live", "test")
 """Environments that every server has."""
 
 _SNAPSHOTS_AT_ONCE = 4
+_CLOCK_INTERVAL = 0.25  # before the clients do: their usage of a day that is still to come would be refused
 
 
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> FastAPI:
     """Return the server as an ASGI application; nothing is opened before it starts up."""
     settings = prepare(settings)
+    wall, timekeeper = clock, None
+    if settings.clock_url:
+        clock = followed = FollowedClock(wall)
+        timekeeper = Timekeeper(settings.clock_url, followed)
     app = FastAPI(
         title="Flux",
         version=version("flux-middleware"),
@@ -72,13 +81,14 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     )
     app.state.settings = settings
     app.state.clock = clock
+    app.state.timekeeper = timekeeper
     app.state.monitoring = Monitoring()
     app.state.snapshot_turns = asyncio.Semaphore(_SNAPSHOTS_AT_ONCE)
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
-    app.state.stripe = Connector(app.state.database, settings, clock)
-    app.state.dashboard = create_dashboard(settings, app.state.stripe, clock)
+    app.state.stripe = Connector(app.state.database, settings, clock, wall=wall)
+    app.state.dashboard = create_dashboard(settings, app.state.stripe, clock, wall)
     install_problem_handlers(app)
     install_not_modified(app)
     app.add_middleware(WithDashboard, dashboard=app.state.dashboard)
@@ -103,6 +113,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         usage,
         stripe,
         stripe_mapping,
+        stripe_events,
         operations,
     ):
         app.include_router(api.router)
@@ -125,9 +136,15 @@ async def open_database(settings: Settings, clock: Callable[[], float]) -> Async
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database: Database = app.state.database
     connector: Connector = app.state.stripe
+    timekeeper: Timekeeper | None = app.state.timekeeper
     try:
         await _prepare_database(database, app.state.clock)
+        async with database.read() as connection:
+            await require_real_time(connection, app.state.settings)
+        if timekeeper is not None:
+            await timekeeper.run()  # so that no job begins in the past
         jobs = [
+            *([Job("clock", (), _CLOCK_INTERVAL, timekeeper.run)] if timekeeper is not None else ()),
             *environment_jobs(database, app.state.watch, app.state.clock),
             *organization_jobs(database, app.state.clock),
             *stripe_jobs(connector),
@@ -136,6 +153,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
             app.state.streams.close()
     finally:
+        if timekeeper is not None:
+            await timekeeper.close()
         await connector.close()
         await database.close()
 

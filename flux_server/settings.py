@@ -38,12 +38,21 @@ class Settings(BaseSettings):
         SecretStr(""), description="Encrypts what is secret in the database; a file in data_dir otherwise."
     )
     stripe_api_base: str | None = Field(None, description="Another address for Stripe's API: a sandbox.")
+    clock_url: str | None = Field(
+        None, description="For development: an address that tells the time to go by, such as a sandbox's."
+    )
     forward_interval: float = Field(
         300,
         gt=0,
         le=86_400,
         allow_inf_nan=False,
         description="Seconds between two forwards of usage to Stripe.",
+    )
+    event_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days for which Stripe's events are kept, to be looked at and replayed.",
     )
     heartbeat: float = Field(
         15, ge=0.2, le=60, allow_inf_nan=False, description="Seconds between two heartbeats of a stream."
@@ -55,7 +64,7 @@ class Settings(BaseSettings):
         "console", description="Log lines for people (console), or one JSON object a line (json)."
     )
 
-    @field_validator("public_url", "stripe_api_base")
+    @field_validator("public_url", "stripe_api_base", "clock_url")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value:

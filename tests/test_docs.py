@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -146,10 +147,15 @@ class Shell:
         finally:
             process.stop()
 
+    def here(self, script: str) -> str:
+        """Return the commands with the ports that are free here."""
+        script = script.replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")
+        return script.replace("127.0.0.1:8420", f"127.0.0.1:{self.sandbox_port}")
+
     def run(self, script: str) -> str:
         """Run the commands; every one must succeed."""
         ran = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script.replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")],
+            ["bash", "-euo", "pipefail", "-c", self.here(script)],
             env={**os.environ, **self.env},
             cwd=self.directory,
             capture_output=True,
@@ -200,3 +206,22 @@ def test_the_servers_commands_run_as_printed(tmp_path: Path, monkeypatch: pytest
     assert calls["value"] == 50_000
     assert (tmp_path / "flux-backup.sqlite3").stat().st_size > 0
     assert "start afresh" in shell.run(restored)
+
+
+def test_a_month_passes_as_the_page_of_the_sandbox_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve, *session = blocks((ROOT / "docs" / "sandbox.md").read_text(), "console")
+    shell = Shell(tmp_path)
+    sandbox = ["flux-sandbox", "--port", str(shell.sandbox_port)]
+    server = ["bash", "-euc", shell.here(serve.replace("flux serve", "exec flux serve"))]
+
+    with shell.process(sandbox, "listening"), shell.process(server, "Flux is at"):
+        printed = shell.run("\n".join([*session, "echo"]))
+        log = (tmp_path / "bash.log").read_text()
+
+    linked, turned = map(json.loads, printed.replace("}{", "}\n{").splitlines())
+    assert linked["status"] == "active"
+    assert turned["now"] > time.time() + 30 * 86_400
+    assert "not followed" not in log

@@ -72,6 +72,7 @@ def stay(story: Story) -> None:
     console.print(
         f"  sandbox      {sandbox}  (subscribe the customer to Pro again, then ask the application)"
     )
+    console.print(f"  a month      curl -d '{{\"advance\": 2678400}}' {story.clock_url}")
     console.print(f"  application  curl -i -H 'X-Organization: acme' {app}/sso")
     console.print(f"               curl -i -H 'X-Organization: acme' '{app}/v1/search?q=flux'")
     console.print(f"               curl {app}/usage/acme    curl {app}/why/acme/sso")

@@ -67,7 +67,7 @@ class Story:
             "flux serve",
             [*PYTHON, "flux_server", "serve", "--port", port, "--data-dir", str(self.directory / "server")],
             log=self.directory / "server.log",
-            env={"FLUX_STRIPE_API_BASE": self.url["sandbox"]},
+            env={"FLUX_STRIPE_API_BASE": self.url["sandbox"], "FLUX_CLOCK_URL": self.clock_url},
         )
         # A new one at each start, which voids the one before, as long as nobody has used any.
         link = self.processes["server"].wait_for_line(r"http://\S+/setup/\S+").group()
@@ -174,6 +174,7 @@ class Story:
                 "FLUX_API_KEY": self.keys["sdk"],
                 "FLUX_URL": self.url["server"],
                 "FLUX_DIRECTORY": str(self.directory / "client"),
+                "FLUX_CLOCK_URL": self.clock_url,
             },
         )
         wait_for("two workers are ready", lambda: len(self.ready_workers()) == 2)
@@ -259,6 +260,11 @@ class Story:
         """Stripe's own client, pointed at the sandbox."""
         return stripe.StripeClient("sk_test_demo", base_addresses={"api": self.url["sandbox"]})
 
+    @property
+    def clock_url(self) -> str:
+        """The sandbox's clock, which server and application go by."""
+        return self.url["sandbox"] + "/_sandbox/clock"
+
     def answers(self, url: str) -> bool:
         try:
             return self.http.get(url).is_success
@@ -284,7 +290,7 @@ class Story:
         return self.metered_at_stripe()
 
     def metered_at_stripe(self) -> int:
-        now = int(time.time())
+        now = int(self.http.get(self.clock_url).json()["now"])
         minute = now // 60 * 60
         summaries = self.stripe.v1.billing.meters.event_summaries.list(
             self.ids["meter"],

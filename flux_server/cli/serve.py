@@ -14,6 +14,7 @@ from flux_server.cli.running import say
 from flux_server.cli.users import link
 from flux_server.serving import Server, bind
 from flux_server.settings import Settings
+from flux_server.stripe.real_time import require_real_time
 
 __all__ = ["commands"]
 
@@ -34,6 +35,7 @@ async def _serve(settings: Settings) -> None:
     with bind(settings.host, settings.port) as listener:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         async with open_database(settings, time.time) as database, database.write() as connection:
+            await require_real_time(connection, settings)
             first = await invite_first_admin(connection, time.time())
         say(f"Flux is at {settings.url}")
         if first is not None:

@@ -32,6 +32,7 @@ from flux_server.dashboard.pages import (
     policies,
     publishing,
     stripe,
+    stripe_events,
 )
 from flux_server.dashboard.rendering import Templates
 from flux_server.dashboard.site import Site
@@ -45,7 +46,9 @@ _API = re.compile(r"/(v\d+(/.*)?|healthz|metrics)\Z", re.DOTALL)  # of any versi
 _EXPORTS_AT_ONCE = 2
 
 
-def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[], float]) -> FastAPI:
+def create_dashboard(
+    settings: Settings, connector: Connector, clock: Callable[[], float], wall: Callable[[], float]
+) -> FastAPI:
     """Return the dashboard. `settings` must have the secret key (`settings.prepare`)."""
     dashboard = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     files = Assets()
@@ -54,6 +57,7 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
         database=connector.database,
         connector=connector,
         clock=clock,
+        wall=wall,
         passwords=Passwords(),
         cookies=Cookies(settings),
         assets=files,
@@ -66,7 +70,7 @@ def create_dashboard(settings: Settings, connector: Connector, clock: Callable[[
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies, copying)
     of_organizations = (organizations, imports, organization, overrides)
-    for page in (overview, *catalog, *of_organizations, stripe, api_keys, history):
+    for page in (overview, *catalog, *of_organizations, stripe, stripe_events, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 

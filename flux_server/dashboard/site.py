@@ -19,12 +19,16 @@ __all__ = ["Site"]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Held by the application's state; pages reach it through their visit."""
+    """Held by the application's state; pages reach it through their visit.
+
+    `clock` tells the time of plans and periods, `wall` that of sessions and invitations.
+    """
 
     settings: Settings
     database: Database
     connector: Connector
     clock: Callable[[], float]
+    wall: Callable[[], float]
     passwords: Passwords
     cookies: Cookies
     assets: Assets

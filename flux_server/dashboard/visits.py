@@ -70,18 +70,19 @@ class FormRefusedError(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Anybody's request."""
+    """Anybody's request. `now` is the time of plans and periods, `wall` that of sessions and invitations."""
 
     request: Request
     site: Site
     now: float
+    wall: float
 
     @property
     def guest(self) -> Guest:
         """Return who is at the door."""
         client = self.request.client
         browser = describe_browser(self.request.headers.get("user-agent", ""))
-        return Guest(client.host if client else "", browser, self.now)
+        return Guest(client.host if client else "", browser, self.wall)
 
     def query(self, name: str) -> str:
         """Return a parameter of the address; empty if it is not there."""
@@ -178,30 +179,37 @@ class EnvironmentVisit(UserVisit):
 
 def _visit(request: Request) -> Visit:
     site: Site = request.app.state.site
-    return Visit(request, site, site.clock())
+    return Visit(request, site, site.clock(), site.wall())
 
 
 async def _user_visit(visit: AnybodysVisit) -> UserVisit:
     token = visit.request.cookies.get(visit.site.cookies.session, "")
     async with visit.site.database.read() as connection:
         environments = await list_environments(connection)
-        found = await find_session(connection, token, visit.now) if token else None
+        found = await find_session(connection, token, visit.wall) if token else None
     wanted = visit.request.path_params.get("environment")
     if wanted is not None and wanted not in {environment.key for environment in environments}:
         raise NotFoundError("there is no such page")
     if found is None:
         raise SignInNeededError("sign in first")
     user, session = found
-    if needs_renewal(session, visit.now):
+    if needs_renewal(session, visit.wall):
         async with visit.site.database.write() as connection:
-            await renew_session(connection, session, visit.now)
-    return UserVisit(visit.request, visit.site, visit.now, user, session, environments)
+            await renew_session(connection, session, visit.wall)
+    return UserVisit(visit.request, visit.site, visit.now, visit.wall, user, session, environments)
 
 
 async def _environment_visit(visit: UsersVisit, environment: str) -> EnvironmentVisit:
     (chosen,) = (known for known in visit.environments if known.key == environment)
     return EnvironmentVisit(
-        visit.request, visit.site, visit.now, visit.user, visit.session, visit.environments, chosen
+        visit.request,
+        visit.site,
+        visit.now,
+        visit.wall,
+        visit.user,
+        visit.session,
+        visit.environments,
+        chosen,
     )
 
 

@@ -37,6 +37,7 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
+    `wall` tells the time that Stripe signs with, where `clock` may be a turned one.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
+        self.wall = wall or clock
         self.chance = chance
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())

@@ -7,12 +7,14 @@ from functools import partial
 from flux_server.jobs.runner import Job
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import DIRTY_TOPIC
+from flux_server.stripe.event_log import prune_due
 from flux_server.stripe.forwarder import plan_all, send_due
 from flux_server.stripe.planning import OUTBOX_TOPIC
 from flux_server.stripe.sync import sync_due
 
 __all__ = ["stripe_jobs"]
 
+_PRUNE_INTERVAL = 600.0
 _LOOK_AGAIN = 1.0  # for what comes due with time, and for what other processes wrote
 
 
@@ -22,4 +24,5 @@ def stripe_jobs(connector: Connector) -> list[Job]:
         Job("stripe-sync", (DIRTY_TOPIC,), _LOOK_AGAIN, partial(sync_due, connector)),
         Job("stripe-plan", (), connector.settings.forward_interval, partial(plan_all, connector)),
         Job("stripe-send", (OUTBOX_TOPIC,), _LOOK_AGAIN, partial(send_due, connector)),
+        Job("stripe-prune", (), _PRUNE_INTERVAL, partial(prune_due, connector)),
     ]

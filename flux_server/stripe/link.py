@@ -97,6 +97,10 @@ async def set_link(
         UnavailableError: Stripe cannot be asked now.
     """
     _require_forms(environment, api_key, webhook_secret, metadata_key)
+    if api_key is not None and "_live_" in api_key[:8] and connector.settings.clock_url:
+        raise LinkRefusedError(
+            "FLUX_CLOCK_URL turns this server's time; start it without that to link a live account"
+        )
     async with connector.database.read() as connection:
         before = await read_link(connection, environment)
     if before is None and api_key is None:

@@ -57,6 +57,9 @@ stripe_links = Table(
     Column("reads", BigInteger, nullable=False, server_default="0"),  # numbers reads in the order they began
     Column("events_until", BigInteger),  # events created before this were asked for, whether or not they came
     Column("stripe_entitlements", Boolean, nullable=False, server_default=false()),  # they grant features too
+    Column("refused", BigInteger, nullable=False, server_default="0"),  # webhooks since the link was made
+    Column("refused_at", BigInteger),  # the last of them,
+    Column("refused_reason", Text),  # and why
 )
 
 stripe_webhook_secrets = Table(  # any of an environment's may have signed what comes in
@@ -79,6 +82,7 @@ stripe_events = Table(
     Column("type", String(255), nullable=False),
     Column("object_type", String(64)),
     Column("object_id", String(255)),
+    Column("customer", String(255)),  # whose it is, where its body says so
     Column("created_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column(
@@ -87,8 +91,18 @@ stripe_events = Table(
     Column("body", LargeBinary, nullable=False),
     Column("kind", String(16), nullable=False, server_default="snapshot"),  # snapshot | thin
     Column("api_version", String(64)),
-    Index("ix_stripe_events_environment_received_at", "environment", "received_at"),
+    Index("ix_stripe_events_environment_received_at", "environment", "received_at", "id"),
+    Index("ix_stripe_events_environment_type", "environment", "type", "received_at", "id"),
     Index("ix_stripe_events_environment_object_id", "environment", "object_id"),
+    Index("ix_stripe_events_environment_customer", "environment", "customer"),
+    Index(
+        "ix_stripe_events_missed",
+        "environment",
+        "received_at",
+        "id",
+        sqlite_where=text("deliveries = 0"),
+        postgresql_where=text("deliveries = 0"),
+    ),
 )
 
 stripe_dirty = Table(  # objects whose present state must be read from Stripe

@@ -13,6 +13,7 @@ from flux_server.database import insert
 from flux_server.errors import NotFoundError, RequestError
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
+from flux_server.stripe.event_log import customer_of
 from flux_server.stripe.events import StripeEvent, changed_objects, parse_event
 from flux_server.stripe.link import Link, find_link
 from flux_server.stripe.tables import stripe_events
@@ -53,7 +54,7 @@ async def receive(connector: Connector, token: str, body: bytes, signature: str)
         if sealed is None:
             raise ValueError("the link has no webhook secret yet")
         secret = connector.box.open(sealed, environment=link.environment, column="webhook_secret")
-        verify(body, signature, [secret], now)
+        verify(body, signature, [secret], connector.wall())
         event = parse_event(body)
         _require_same_account(link, event)
     except ValueError as error:
@@ -101,6 +102,7 @@ async def _store(
         "type": event.type,
         "object_type": _short(subject.get("object"), 64),
         "object_id": _short(subject.get("id"), 255),
+        "customer": customer_of(subject),
         "created_at": event.created_at,
         "received_at": int(now),
         "deliveries": 1,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from flux_sandbox.deliveries import signature
+from flux_sandbox.signing import signature
 from tests.flux_sandbox.running import Receiver, RunningSandbox, wait_until
 
 
@@ -101,6 +101,6 @@ def test_a_disabled_endpoint_is_not_told(sandbox: RunningSandbox, receiver: Rece
 def test_signatures_are_stripes_own() -> None:
     body, secret, timestamp = b'{"id": "evt_1"}', "whsec_1", 1_800_000_000
 
-    assert signature(secret, body, timestamp) == stripe.WebhookSignature.generate_signature_header(
+    assert signature([secret], body, timestamp) == stripe.WebhookSignature.generate_signature_header(
         body.decode(), secret, timestamp
     )

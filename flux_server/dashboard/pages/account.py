@@ -58,7 +58,7 @@ async def end_one_session(visit: UsersVisit, form: UsersForm) -> Response:
 
 async def _page(visit: UserVisit, form: Form) -> Response:
     async with visit.read() as connection:
-        sessions = await list_sessions(connection, visit.user.id, visit.now)
+        sessions = await list_sessions(connection, visit.user.id, visit.wall)
     return visit.page(
         "account.html",
         status=200 if form.ok else form.status,

@@ -104,7 +104,7 @@ def _new_password(form: Form) -> str:
 
 async def _set_up_page(visit: Visit, token: str, form: Form) -> Response:
     async with visit.site.database.read() as connection:
-        invitation = await find_invitation(connection, token, visit.now)
+        invitation = await find_invitation(connection, token, visit.wall)
     return visit.page(
         "set_up.html",
         status=200 if form.ok else form.status,

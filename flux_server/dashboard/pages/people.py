@@ -30,7 +30,7 @@ async def invite_somebody(visit: UsersVisit, form: UsersForm) -> Response:
             email = normalize_email(email)
             async with visit.write() as connection:
                 known = {user.email for user in await list_users(connection)}
-                invitation, token = await invite(connection, email, visit.now)
+                invitation, token = await invite(connection, email, visit.wall)
             return visit.page(
                 "invitation.html",
                 status=201,
@@ -63,7 +63,7 @@ async def remove(visit: UsersVisit, form: UsersForm) -> Response:
 async def _page(visit: UserVisit, form: Form) -> Response:
     async with visit.read() as connection:
         people = await list_users(connection)
-        invitations = await list_invitations(connection, visit.now)
+        invitations = await list_invitations(connection, visit.wall)
     return visit.page(
         "people.html",
         status=200 if form.ok else form.status,

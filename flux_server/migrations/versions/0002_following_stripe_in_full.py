@@ -124,11 +124,25 @@ def upgrade() -> None:
             sa.Column("kind", sa.String(length=16), server_default="snapshot", nullable=False)
         )
         batch_op.add_column(sa.Column("api_version", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("customer", sa.String(length=255), nullable=True))
+        batch_op.create_index(
+            "ix_stripe_events_environment_customer", ["environment", "customer"], unique=False
+        )
         batch_op.create_index(
             "ix_stripe_events_environment_object_id", ["environment", "object_id"], unique=False
         )
         batch_op.create_index(
-            "ix_stripe_events_environment_received_at", ["environment", "received_at"], unique=False
+            "ix_stripe_events_environment_received_at", ["environment", "received_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_stripe_events_environment_type", ["environment", "type", "received_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_stripe_events_missed",
+            ["environment", "received_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("deliveries = 0"),
+            postgresql_where=sa.text("deliveries = 0"),
         )
 
     with op.batch_alter_table("stripe_links", schema=None) as batch_op:
@@ -139,6 +153,9 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("stripe_entitlements", sa.Boolean(), server_default=sa.false(), nullable=False)
         )
+        batch_op.add_column(sa.Column("refused", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("refused_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("refused_reason", sa.Text(), nullable=True))
 
     with op.batch_alter_table("stripe_subscriptions", schema=None) as batch_op:
         batch_op.add_column(sa.Column("read", sa.BigInteger(), server_default="0", nullable=False))
@@ -169,6 +186,9 @@ def downgrade() -> None:
         batch_op.drop_column("read")
 
     with op.batch_alter_table("stripe_links", schema=None) as batch_op:
+        batch_op.drop_column("refused_reason")
+        batch_op.drop_column("refused_at")
+        batch_op.drop_column("refused")
         batch_op.drop_column("stripe_entitlements")
         batch_op.drop_column("events_until")
         batch_op.drop_column("reads")
@@ -176,8 +196,12 @@ def downgrade() -> None:
         batch_op.drop_column("endpoint")
 
     with op.batch_alter_table("stripe_events", schema=None) as batch_op:
+        batch_op.drop_index("ix_stripe_events_missed")
+        batch_op.drop_index("ix_stripe_events_environment_type")
         batch_op.drop_index("ix_stripe_events_environment_received_at")
         batch_op.drop_index("ix_stripe_events_environment_object_id")
+        batch_op.drop_index("ix_stripe_events_environment_customer")
+        batch_op.drop_column("customer")
         batch_op.drop_column("api_version")
         batch_op.drop_column("kind")
 

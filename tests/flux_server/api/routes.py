@@ -45,6 +45,7 @@ class Names:
     plan: str = "pro"
     organization: str = "acme"
     customer: str = "cus_1"
+    event: str = "evt_1"
 
 
 _PLAN = {"name": "Pro", "kind": "base", "prices": [{"price": "price_new"}], "grants": []}
@@ -113,6 +114,9 @@ ROUTES = (
     Route("GET", "/v1/stripe/unmapped-prices", "read"),
     Route("POST", "/v1/stripe/sync", "admin", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
+    Route("GET", "/v1/stripe/events", "read"),
+    Route("GET", "/v1/stripe/events/{event}", "read", status=404),
+    Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),
 )
 
 

@@ -88,6 +88,7 @@ FORMS = {
     "/test/plan/edit": "Save",
     "/test/organization?id=acme": "Add",
     "/test/api-keys": "Make",
+    "/test/stripe/events?since=soon": "Search",
     "/people": "Make a link",
     "/account": "Change it",
 }

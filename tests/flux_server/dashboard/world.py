@@ -16,6 +16,7 @@ from flux_server.organizations.records import refresh_record
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState, save_subscription
 from flux_server.usage.ingest import ingest
 from tests.flux_server.running import NOON, RunningServer
+from tests.flux_server.stripe.logged import log_event
 
 __all__ = ["PAGES", "furnish"]
 
@@ -47,6 +48,8 @@ PAGES = (
     "/test/history?kind=plan&subject=pro",
     "/test/stripe",
     "/live/stripe",
+    "/test/stripe/events",
+    "/test/stripe/event?id=evt_1",
     "/test/api-keys",
     "/people",
     "/account",
@@ -58,6 +61,7 @@ def furnish(server: RunningServer, organization: str = "acme") -> None:
     """Fill the environment `test`: plans free and pro, a subscribed organization with an override and usage."""
     server.write(_define)
     server.write(lambda connection: _subscribe(connection, organization))
+    server.write(_hear)
 
 
 async def _define(connection: AsyncConnection) -> None:
@@ -104,3 +108,11 @@ async def _subscribe(connection: AsyncConnection, organization: str) -> None:
     slots = tuple(UsageSlot(organization, "calls", NOON - day * DAY, 100 + day) for day in range(1, 8, 2))
     receipt = await ingest(connection, "test", UsageBatch("worker", slots), NOON)
     assert receipt.errors == ()
+
+
+async def _hear(connection: AsyncConnection) -> None:
+    await log_event(connection, "evt_1", NOON)
+    await log_event(connection, "evt_2", NOON - 60, deliveries=0)
+    await log_event(
+        connection, "evt_3", NOON - 90, deliveries=3, kind="thin", api_version="2026-10-28.endive"
+    )
