@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Change", "Difference", "FieldChange", "concerns_subscribers"]
+from flux_server.catalog.document import CatalogDocument
+
+__all__ = ["Change", "Difference", "FieldChange", "LeftOut", "Proposal", "concerns_subscribers"]
 
 
 class FieldChange(msgspec.Struct, frozen=True):
@@ -42,6 +44,21 @@ class Difference(msgspec.Struct, frozen=True):
 
     etag: str
     changes: tuple[Change, ...]
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Something that a proposal could not take, or not in full, and why."""
+
+    object: Annotated[str, Meta(description="Its id where it was found.")]
+    name: str
+    reason: str
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A document with what was found elsewhere added to it, to be reviewed, compared and applied."""
+
+    document: CatalogDocument
+    left_out: tuple[LeftOut, ...]
 
 
 def concerns_subscribers(change: Change) -> bool:

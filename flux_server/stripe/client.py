@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import stripe as stripe_lib
@@ -16,7 +16,15 @@ from flux_server.stripe.errors import (
     RefusedError,
     TemporaryError,
 )
-from flux_server.stripe.price_shapes import StripePrice, StripeProduct, read_price, read_product
+from flux_server.stripe.first_catalog import SoldInStripe
+from flux_server.stripe.price_shapes import (
+    StripeFeature,
+    StripePrice,
+    StripeProduct,
+    read_feature,
+    read_price,
+    read_product,
+)
 from flux_server.stripe.shapes import (
     StripeCheckout,
     StripeCustomer,
@@ -29,6 +37,8 @@ from flux_server.stripe.shapes import (
 )
 
 __all__ = ["PROBES", "StripeApi", "StripeClients"]
+
+T = TypeVar("T")
 
 stripe_lib.enable_telemetry = False
 
@@ -163,6 +173,52 @@ class StripeApi:
         with self._translated():
             found = await self._v1.products.retrieve_async(product)
         return read_product(found.to_dict(for_json=True))
+
+    async def sold(self) -> SoldInStripe:
+        """Return everything that the account sells, those that are not sold any more included."""
+        with self._translated():
+            products = await self._all(self._v1.products, read_product)
+            prices = await self._all(self._v1.prices, read_price)
+        unreadable: dict[str, str] = {}
+        features = await self._allowed("features", self._v1.entitlements.features, read_feature, unreadable)
+        meters = await self._allowed("meters", self._v1.billing.meters, read_meter, unreadable)
+        with self._translated():
+            features_of = {
+                product.id: await self._features_of(product.id)
+                for product in (products if features else ())
+                if product.active
+            }
+        return SoldInStripe(products, prices, features, features_of, meters, unreadable)
+
+    async def active_entitlements(self, customer: str) -> tuple[StripeFeature, ...]:
+        """Return everything that Stripe says the customer is entitled to."""
+        with self._translated():
+            return await self._all(self._v1.entitlements.active_entitlements, read_feature, customer=customer)
+
+    async def _features_of(self, product: str) -> tuple[str, ...]:
+        page = await self._v1.products.features.list_async(product, {"limit": _PAGE})
+        return tuple(
+            [read_feature(each.to_dict(for_json=True)).lookup_key async for each in page.auto_paging_iter()]
+        )
+
+    async def _allowed(
+        self, what: str, resource: Any, read: Callable[[dict[str, Any]], T], unreadable: dict[str, str]
+    ) -> tuple[T, ...]:
+        """Return all of them, or note why the key cannot read them."""
+        try:
+            with self._translated():
+                return await self._all(resource, read)
+        except KeyRefusedError as error:
+            if error.status == 401:
+                raise
+            unreadable[what] = f"the key may not read them: {error}"
+        except (AbsentError, RefusedError) as error:
+            unreadable[what] = f"Stripe has none to tell: {error}"
+        return ()
+
+    async def _all(self, resource: Any, read: Callable[[dict[str, Any]], T], **params: str) -> tuple[T, ...]:
+        page = await resource.list_async({"limit": _PAGE, **params})
+        return tuple([read(each.to_dict(for_json=True)) async for each in page.auto_paging_iter()])
 
     async def send_meter_event(
         self,

@@ -1,4 +1,4 @@
-"""Prices and products as Stripe describes them: parsed once, with a price put into words. Pure."""
+"""Prices, products and entitlement features as Stripe describes them: parsed once, prices put into words. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Any, Final
 
 from flux_server.stripe.parsing import id_of, metadata_of, shape, text, words
 
-__all__ = ["StripePrice", "StripeProduct", "absent_price", "read_price", "read_product"]
+__all__ = [
+    "StripeFeature",
+    "StripePrice",
+    "StripeProduct",
+    "absent_price",
+    "read_feature",
+    "read_price",
+    "read_product",
+]
 
 # https://docs.stripe.com/currencies: what has no hundredths, and what has thousandths.
 _WHOLE: Final = frozenset(
@@ -61,6 +69,16 @@ class StripeProduct:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class StripeFeature:
+    """An entitlement feature, which products give; of a product, or of a customer's entitlements."""
+
+    id: str
+    lookup_key: str
+    name: str = ""
+    active: bool = True
+
+
 @shape
 def read_price(data: Mapping[str, Any]) -> StripePrice:
     """Parse a price."""
@@ -87,6 +105,19 @@ def read_product(data: Mapping[str, Any]) -> StripeProduct:
         description=words(data.get("description"), 2_000) or "",
         active=bool(data.get("active", not data.get("deleted"))),
         metadata=metadata_of(data),
+    )
+
+
+@shape
+def read_feature(data: Mapping[str, Any]) -> StripeFeature:
+    """Parse an entitlement feature, or what refers to one: a product's feature, or an active entitlement."""
+    inner = data.get("entitlement_feature")
+    found = inner if isinstance(inner, Mapping) else data
+    return StripeFeature(
+        id=text(data["id"]),
+        lookup_key=text(found["lookup_key"]),
+        name=words(found.get("name")) or "",
+        active=bool(found.get("active", True)),
     )
 
 
