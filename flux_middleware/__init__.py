@@ -21,6 +21,7 @@ from flux_middleware.errors import (
     TransportError,
 )
 from flux_middleware.gate import Decision, DecisionReason
+from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.snapshot import UNLIMITED
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "DecisionReason",
     "EntitlementRequired",
     "Explanation",
+    "FeatureKey",
     "Flux",
     "FluxError",
     "InvalidApiKeyError",
@@ -39,6 +41,8 @@ __all__ = [
     "InvalidRecordError",
     "JournalError",
     "Limit",
+    "LimitKey",
+    "MetricKey",
     "NotInitializedError",
     "SchemaVersionError",
     "ScopeError",

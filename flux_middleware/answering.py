@@ -22,6 +22,7 @@ from flux_middleware.errors import InvalidQuantityError
 from flux_middleware.gate import Decision, DecisionReason
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
+from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.periods import bucket_bounds, usage_period
 from flux_middleware.snapshot import FeatureValue, require_key
 from flux_middleware.store import Store
@@ -54,7 +55,7 @@ class Billing:
         self._in_new_process = in_new_process
         self._usage_lock = threading.Lock()
 
-    def is_entitled(self, organization: str, feature: str) -> bool:
+    def is_entitled(self, organization: str, feature: FeatureKey) -> bool:
         """Say whether the organization is entitled to the feature; to a limit, if it is above zero."""
         cache = self._cache
         try:
@@ -66,7 +67,7 @@ class Billing:
         known = self._find(organization)
         return known.entitled.get(feature, False) or self._note_denied(known, feature)
 
-    def get_limit(self, organization: str, feature: str) -> Limit:
+    def get_limit(self, organization: str, feature: LimitKey) -> Limit:
         """Return how much of the feature the organization may have: `.value` is an int or UNLIMITED."""
         cache = self._cache
         try:
@@ -83,7 +84,7 @@ class Billing:
     def record_usage(self, organization: UsageEvent, /) -> None: ...
 
     @overload
-    def record_usage(self, organization: str, metric: str, quantity: int = 1) -> None: ...
+    def record_usage(self, organization: str, metric: MetricKey, quantity: int = 1) -> None: ...
 
     def record_usage(
         self, organization: str | UsageEvent, metric: str | None = None, quantity: int = 1
@@ -113,14 +114,14 @@ class Billing:
             pass
         self._record(_event(organization, metric, quantity))
 
-    def check(self, organization: str, feature: str) -> Decision:
+    def check(self, organization: str, feature: FeatureKey) -> Decision:
         """Decide as `is_entitled` does, and say why."""
         known = self._find(organization)
         allowed = known.entitled.get(feature, False)
         self._note_denied(known, feature)
         return Decision(allowed, feature, organization, _reason(known, feature), self._revision())
 
-    def explain(self, organization: str, feature: str) -> Explanation:
+    def explain(self, organization: str, feature: FeatureKey) -> Explanation:
         """Return the chain that leads to the verdict: subscriptions, plan versions, overrides. Prints readably."""
         known = self._find(organization)
         reason = _reason(known, feature)
@@ -139,7 +140,7 @@ class Billing:
             revision=self._revision(),
         )
 
-    def get_usage(self, organization: str, metric: str) -> Usage:
+    def get_usage(self, organization: str, metric: MetricKey) -> Usage:
         """Return what the organization used in its current period, this host's unsent counts included."""
         known = self._find(organization)
         require_key(metric)

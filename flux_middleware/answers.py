@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flux_middleware.entitlements import Reason
+from flux_middleware.keys import MetricKey
 from flux_middleware.snapshot import FeatureValue
 from flux_middleware.wording import sentence, until_words, value_words
 
@@ -34,7 +35,7 @@ class UsageEvent:
     """Something an organization used, to be recorded."""
 
     org_id: str
-    metric: str
+    metric: MetricKey
     quantity: int = 1
 
 

@@ -12,7 +12,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -32,7 +33,7 @@ from flux_middleware.refresher import Pace, Refresher
 from flux_middleware.timekeeper import Timekeeper
 from flux_middleware.transport import Transport
 
-__all__ = ["Flux", "billing", "flush", "init", "shutdown", "status", "wait_until_ready"]
+__all__ = ["Flux", "billing", "flush", "init", "shutdown", "standing_in", "status", "wait_until_ready"]
 
 _STORE: Final = "store-1"
 _POLL_SECONDS = 0.02
@@ -240,7 +241,13 @@ class _DefaultBilling:
 
     def bind(self, client: Flux) -> None:
         """Answer as this client from now on, and on after its shutdown: a request may not be finished yet."""
-        vars(self).update({name: getattr(client.billing, name) for name in _QUESTIONS})
+        self.rebind({name: getattr(client.billing, name) for name in _QUESTIONS})
+
+    def rebind(self, answers: Mapping[str, Any]) -> None:
+        """Answer with these functions and no others."""
+        vars(self).update(answers)  # never in between without one: another thread may be asking
+        for name in vars(self).keys() - answers.keys():
+            del vars(self)[name]
 
 
 _QUESTIONS: Final = ("check", "explain", "get_limit", "get_usage", "is_entitled", "record_usage")
@@ -251,6 +258,8 @@ billing: Final = cast("Billing", _default_billing)
 
 _default: Flux | None = None
 _default_lock = threading.Lock()
+_stand_ins: Final[list[Flux]] = []
+"""Clients that tests let stand in for the default one; the last answers."""
 
 
 def init(
@@ -262,6 +271,8 @@ def init(
 ) -> Flux:
     """Start the default client, or return it if it runs with just these settings. See `Flux`."""
     global _default
+    if _stand_ins:
+        return _stand_ins[-1]
     configuration = read_configuration(api_key, url, directory, os.environ)
     with _default_lock:
         if _default is not None and _default.configuration == configuration:
@@ -276,6 +287,8 @@ def init(
 def shutdown(timeout: float = _EXIT_SECONDS) -> None:
     """Shut the default client down; `init` can start another."""
     global _default
+    if _stand_ins:
+        return  # tests go on with theirs
     with _default_lock:
         client, _default = _default, None
     if client is not None:
@@ -297,7 +310,32 @@ def wait_until_ready(timeout: float = 10.0) -> bool:
     return _required().wait_until_ready(timeout)
 
 
+@contextmanager
+def standing_in(client: Flux, *replaced: Flux) -> Iterator[None]:
+    """Let `client` answer for the default client, and for those replaced, for the length of the block; for tests.
+
+    It also answers whoever holds something of theirs already, such as an adapter or a method of `billing`.
+    """
+    bound = dict(vars(_default_billing))
+    default = _stand_ins[-1] if _stand_ins else _default
+    silenced = [each.billing for each in (*replaced, default) if each is not None]
+    kept = [dict(vars(each)) for each in silenced]
+    _stand_ins.append(client)
+    _default_billing.bind(client)
+    for billing_ in silenced:
+        vars(billing_).update(vars(client.billing))
+    try:
+        yield
+    finally:
+        _stand_ins.remove(client)
+        for billing_, state in zip(silenced, kept, strict=True):
+            vars(billing_).update(state)
+        _default_billing.rebind(bound)
+
+
 def _required() -> Flux:
+    if _stand_ins:
+        return _stand_ins[-1]
     if _default is None:
         raise NotInitializedError
     return _default

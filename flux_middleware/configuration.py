@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "Configuration", "read_configuration"]
+__all__ = ["DEFAULT_URL", "Configuration", "environment_of", "read_configuration", "require_url"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8400"
 
@@ -46,8 +46,8 @@ def read_configuration(
         ConfigurationError: something is missing or wrong.
     """
     key = api_key or environ.get("FLUX_API_KEY", "")
-    environment = _environment_of(key)
-    server = _require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
+    environment = environment_of(key)
+    server = require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
     clock = _clock_url(environ.get("FLUX_CLOCK_URL"), environment)
     place = directory or environ.get("FLUX_DIRECTORY")
     name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
@@ -55,7 +55,12 @@ def read_configuration(
     return Configuration(key, environment, server, own, clock)
 
 
-def _environment_of(api_key: str) -> str:
+def environment_of(api_key: str) -> str:
+    """Return the environment that the API key says it belongs to.
+
+    Raises:
+        ConfigurationError: it is missing or malformed.
+    """
     if not api_key:
         raise ConfigurationError(
             "there is no API key; pass flux.init(api_key) or set FLUX_API_KEY "
@@ -75,10 +80,15 @@ def _clock_url(url: str | None, environment: str) -> str | None:
             "FLUX_CLOCK_URL turns the time, for development, and this API key is of environment live, where plans "
             "begin and end in real time; unset FLUX_CLOCK_URL, or use a key of another environment"
         )
-    return _require_url("FLUX_CLOCK_URL", "a clock", url)
+    return require_url("FLUX_CLOCK_URL", "a clock", url)
 
 
-def _require_url(name: str, what: str, url: str) -> str:
+def require_url(name: str, what: str, url: str) -> str:
+    """Return the address of a server, without a slash at its end; `name` sets it, `what` stands there.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from flux_middleware.errors import ConfigurationError, InvalidOrganizationError, StoreError
+from flux_middleware.keys import FeatureKey, MetricKey
 from flux_middleware.snapshot import require_organization
 
 __all__ = [
@@ -64,11 +65,11 @@ class Decision:
 class Billing(Protocol):
     """What a gate asks of the client."""
 
-    def is_entitled(self, organization: str, feature: str, /) -> bool: ...
+    def is_entitled(self, organization: str, feature: FeatureKey, /) -> bool: ...
 
-    def check(self, organization: str, feature: str, /) -> Decision: ...
+    def check(self, organization: str, feature: FeatureKey, /) -> Decision: ...
 
-    def record_usage(self, organization: str, metric: str, quantity: int, /) -> None: ...
+    def record_usage(self, organization: str, metric: MetricKey, quantity: int, /) -> None: ...
 
 
 class Client(Protocol):

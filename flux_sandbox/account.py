@@ -12,6 +12,7 @@ from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_log import MeterLog
+from flux_sandbox.payments import Payments
 from flux_sandbox.profile import Profile
 from flux_sandbox.receivers import wanted_by
 from flux_sandbox.rendering import difference, render
@@ -29,6 +30,9 @@ class Account:
     ledger: Ledger = field(default_factory=Ledger)
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
+    payments: Payments = field(default_factory=Payments)
+    address: str = ""
+    """Where the sandbox was last asked: its pages are there."""
     on_event: Callable[[Document], None] = lambda event: None
 
     def new_id(self, prefix: str) -> str:
@@ -70,6 +74,11 @@ class Action:
         self.record(event, render(self.ledger, document))
         return document
 
+    def add(self, document: Document) -> Document:
+        """Add an object of whose beginning Stripe tells nothing."""
+        self._put(document)
+        return document
+
     def update(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
         """Change an object; what is no change makes no event."""
         if all(document.get(name) == value for name, value in changes.items()):
@@ -83,12 +92,12 @@ class Action:
         self.record(event, after, previous=difference(before, after))
         return updated
 
-    def close(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
-        """Change an object for the last time: the event tells its end, not what differs."""
-        closed = {**document, **changes}
-        self._put(closed)
-        self.record(event, render(self.ledger, closed))
-        return closed
+    def turn(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
+        """Change an object at a turn of its life, such as its end: the event tells that, not what differs."""
+        turned = {**document, **changes}
+        self._put(turned)
+        self.record(event, render(self.ledger, turned))
+        return turned
 
     def delete(self, document: Document, event: str) -> Document:
         """Remove an object."""
@@ -118,5 +127,4 @@ class Action:
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)
-        if document["object"] == "subscription":
-            self.account.agenda.note(document)
+        self.account.agenda.note(document, self.now)

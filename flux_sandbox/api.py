@@ -25,9 +25,9 @@ from flux_sandbox.idempotency import Answer, IdempotencyKeys
 from flux_sandbox.keys import Keys, redact, shown_key
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params, parse
+from flux_sandbox.passing import settle
 from flux_sandbox.presentation import present
 from flux_sandbox.rendering import render
-from flux_sandbox.renewals import settle
 from flux_sandbox.route import Call, Route
 from flux_sandbox.v2 import decode_json, error_body
 from flux_sandbox.versions import checked_version

@@ -15,16 +15,20 @@ from starlette.routing import Route as HttpRoute
 
 from flux_sandbox import (
     account_info,
+    checkout,
+    checkout_page,
     control,
     customers,
     disturbances,
     event_destinations,
     events,
+    invoices,
     meter_events,
     meters,
     page,
     prices,
     products,
+    staging,
     subscription_items,
     subscriptions,
     v2_events,
@@ -36,8 +40,8 @@ from flux_sandbox.clock import Clock
 from flux_sandbox.deliveries import RETRY_DELAYS, Deliveries
 from flux_sandbox.hangup import HangUp
 from flux_sandbox.idempotency import Answer
+from flux_sandbox.passing import settle
 from flux_sandbox.profile import Profile
-from flux_sandbox.renewals import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
 from flux_sandbox.versions import checked_version
@@ -46,9 +50,11 @@ __all__ = ["ROUTES", "create_app"]
 
 ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
+    *checkout.ROUTES,
     *customers.ROUTES,
     *event_destinations.ROUTES,
     *events.ROUTES,
+    *invoices.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
     *prices.ROUTES,
@@ -94,11 +100,13 @@ def create_app(
 
     app = Starlette(
         routes=[
+            *checkout_page.ROUTES,
             *control.ROUTES,
             *disturbances.ROUTES,
             *page.ROUTES,
             HttpRoute("/_sandbox/reset", _reset, methods=["POST"]),
             *(HttpRoute(one.path, _endpoint(one), methods=[one.method]) for one in ROUTES),
+            *staging.ROUTES,
         ],
         exception_handlers={404: _unrecognized, 405: _unrecognized},
         lifespan=_lifespan,
@@ -155,6 +163,7 @@ async def _answer(http: HttpRequest, route: Route | None) -> Response:
         body=await http.body(),
     )
     sandbox: Sandbox = http.app.state.sandbox
+    sandbox.account.address = str(http.base_url).rstrip("/")
     return _response(await sandbox.api.answer(route, request, http.path_params.get("id", "")))
 
 

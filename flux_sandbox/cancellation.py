@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flux_sandbox.account import Action
+from flux_sandbox.billing import stop
 from flux_sandbox.errors import InvalidParametersError, Problem, RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params
@@ -12,15 +13,22 @@ __all__ = ["cancel", "cancellation_details", "in_future", "scheduled_end"]
 _FIVE_YEARS = 5 * 366 * 86_400
 
 
-def cancel(action: Action, subscription: Document, details: Params | None = None) -> Document:
+def cancel(
+    action: Action,
+    subscription: Document,
+    details: Params | None = None,
+    *,
+    reason: str | None = "cancellation_requested",
+) -> Document:
     """End a subscription now, for good."""
+    stop(action, subscription)
     changes = {
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or action.now,
         "ended_at": action.now,
-        "cancellation_details": cancellation_details(subscription, "cancellation_requested", details),
+        "cancellation_details": cancellation_details(subscription, reason, details),
     }
-    return action.close(subscription, changes, "customer.subscription.deleted")
+    return action.turn(subscription, changes, "customer.subscription.deleted")
 
 
 def in_future(moment: int, now: int, param: str) -> int:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from flux_sandbox.renewals import settle
+from flux_sandbox.passing import settle
 from flux_sandbox.sandbox import Sandbox
 
 __all__ = ["ROUTES"]

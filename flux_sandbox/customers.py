@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from flux_sandbox.account import Action
 from flux_sandbox.cancellation import cancel
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document
@@ -23,10 +24,11 @@ from flux_sandbox.parameters import (
     Whole,
     shape,
 )
+from flux_sandbox.payments import check_method
 from flux_sandbox.route import Call, Route
 from flux_sandbox.subscriptions import subscriptions_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "create_customer"]
 
 _ADDRESS: Final = Shape(
     dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"), Clearable(Text()))
@@ -47,9 +49,7 @@ _FIELDS: Final[Fields] = {
 _UNSIMULATED: Final = (
     "cash_balance",
     "invoice_prefix",
-    "invoice_settings",
     "next_invoice_sequence",
-    "payment_method",
     "source",
     "tax",
     "tax_id_data",
@@ -58,12 +58,17 @@ _UNSIMULATED: Final = (
 
 
 def _create(call: Call) -> Document:
+    return create_customer(call.action, call.params)
+
+
+def create_customer(action: Action, params: Params) -> Document:
+    """Create a customer."""
     document = {
-        "id": call.action.account.new_id("cus"),
+        "id": action.account.new_id("cus"),
         "object": "customer",
         "address": None,
         "balance": 0,
-        "created": call.now,
+        "created": action.now,
         "currency": None,
         "default_source": None,
         "delinquent": False,
@@ -78,10 +83,20 @@ def _create(call: Call) -> Document:
         "shipping": None,
         "tax_exempt": "none",
         "test_clock": None,
-        **{name: value for name, value in call.params.items() if name in _FIELDS and value is not None},
-        "metadata": merge_metadata({}, call.params),
+        **{name: value for name, value in params.items() if name in _FIELDS and value is not None},
+        "metadata": merge_metadata({}, params),
     }
-    return call.action.create(document, "customer.created")
+    document["invoice_settings"] = _invoice_settings(params, document["invoice_settings"])
+    return action.create(document, "customer.created")
+
+
+def _invoice_settings(params: Params, present: Document) -> Document:
+    """Return a customer's settings with the payment method that a request names; None is no default."""
+    given = params.get("invoice_settings", {})
+    if "default_payment_method" not in given:
+        return present
+    check_method(given["default_payment_method"], "invoice_settings[default_payment_method]")
+    return {**present, "default_payment_method": given["default_payment_method"]}
 
 
 def _retrieve(call: Call) -> Document:
@@ -95,6 +110,7 @@ def _update(call: Call) -> Document:
     customer = call.ledger.require("customer", call.target)
     changes = {name: value for name, value in call.params.items() if name in _FIELDS}
     changes["metadata"] = merge_metadata(customer["metadata"], call.params)
+    changes["invoice_settings"] = _invoice_settings(call.params, customer["invoice_settings"])
     return call.action.update(customer, changes, "customer.updated")
 
 
@@ -118,7 +134,9 @@ def _matches(customer: Document, params: Params) -> bool:
 
 _WRITABLE: Final[Fields] = {
     **_FIELDS,
+    "invoice_settings": Shape({"default_payment_method": Clearable(Text())}),
     "metadata": METADATA,
+    "payment_method": Unsimulated(),
     **dict.fromkeys(_UNSIMULATED, Unsimulated()),
 }
 ROUTES: Final = (

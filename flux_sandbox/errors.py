@@ -9,6 +9,7 @@
     │   └── KeyExpiredError     401  a key that was revoked
     ├── ForbiddenError          403  a restricted key without the permission
     ├── IdempotencyError        400  *  an idempotency key used for something else before
+    ├── PaymentError            402  a payment was declined, or needs the customer
     ├── KeyInUseError           409  an idempotency key whose first request is still running
     ├── ConflictError           409  another request has the object at this moment
     ├── RateLimitedError        429  too many requests
@@ -32,6 +33,7 @@ __all__ = [
     "KeyExpiredError",
     "KeyInUseError",
     "MissingError",
+    "PaymentError",
     "Problem",
     "RateLimitedError",
     "RefusedError",
@@ -153,6 +155,13 @@ class IdempotencyError(StripeError):
 
     type = "idempotency_error"
     violation = True
+
+
+class PaymentError(StripeError):
+    """A payment does not succeed, and the request needed it to. That it was tried is no secret: events tell it."""
+
+    status = 402
+    type = "card_error"
 
 
 class KeyInUseError(StripeError):

@@ -6,11 +6,19 @@ from typing import Any, Final
 
 from flux_sandbox.errors import InvalidParametersError, Problem
 from flux_sandbox.ledger import Document, Ledger
-from flux_sandbox.rendering import embedded_list, render
+from flux_sandbox.rendering import embedded_list, render, session_lines
 
 __all__ = ["expand"]
 
-_REFERENCES: Final = {"customer": "customer", "default_price": "price", "product": "product"}
+_REFERENCES: Final = {
+    "customer": "customer",
+    "default_price": "price",
+    "invoice": "invoice",
+    "latest_invoice": "invoice",
+    "product": "product",
+    "schedule": "subscription_schedule",
+    "subscription": "subscription",
+}
 """Names of members that hold an id, and the kind of object that it is of."""
 _MAX_DEPTH: Final = 4
 
@@ -41,6 +49,11 @@ def _member(ledger: Ledger, document: Document, name: str, path: str) -> Any:
     """Return a member as an object, a list or nothing; anything else cannot be expanded."""
     if document.get("object") == "customer" and name == "subscriptions":
         return _subscriptions(ledger, document)
+    if document.get("object") == "checkout.session" and name == "line_items":
+        stored = ledger.require("checkout.session", document["id"])
+        return embedded_list(
+            f"/v1/checkout/sessions/{document['id']}/line_items", session_lines(ledger, stored)
+        )
     value = document.get(name)
     if isinstance(value, str) and name in _REFERENCES:
         found = ledger.remember(_REFERENCES[name], value)

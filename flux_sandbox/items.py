@@ -13,7 +13,16 @@ from flux_sandbox.metadata import merge_metadata
 from flux_sandbox.parameters import METADATA, Clearable, Fields, Flag, Params, Text, Unsimulated, Whole
 from flux_sandbox.periods import next_boundary
 
-__all__ = ["CHANGED_ITEM", "ITEM", "MAX_ITEMS", "Terms", "changed_items", "index_items", "new_items"]
+__all__ = [
+    "CHANGED_ITEM",
+    "ITEM",
+    "MAX_ITEMS",
+    "Terms",
+    "changed_items",
+    "index_items",
+    "new_items",
+    "sellable",
+]
 
 MAX_ITEMS: Final = 20
 ITEM: Final[Fields] = {
@@ -88,7 +97,7 @@ def index_items(action: Action, items: Iterable[Document], *, before: Iterable[D
 def _new_item(action: Action, terms: Terms, wanted: Params, param: str) -> Document:
     if "price" not in wanted:
         raise InvalidParametersError([_missing(f"{param}[price]")])
-    price = _sellable(action, wanted["price"], f"{param}[price]")
+    price = sellable(action, wanted["price"], f"{param}[price]")
     document = {
         "id": action.account.new_id("si"),
         "object": "subscription_item",
@@ -108,7 +117,7 @@ def _changed(action: Action, terms: Terms, item: Document, wanted: Params, param
     before = action.ledger.require("price", item["price"])
     price = before
     if "price" in wanted and wanted["price"] != item["price"]:
-        price = _sellable(action, wanted["price"], f"{param}[price]")
+        price = sellable(action, wanted["price"], f"{param}[price]")
     changed = {name: value for name, value in item.items() if name != "quantity"}
     changed |= {"price": price["id"], "metadata": merge_metadata(item["metadata"], wanted)}
     if _cycle(price) != _cycle(before):
@@ -116,7 +125,8 @@ def _changed(action: Action, terms: Terms, item: Document, wanted: Params, param
     return changed | _quantity(price, wanted, item.get("quantity", 1), param)
 
 
-def _sellable(action: Action, id_: str, param: str) -> Document:
+def sellable(action: Action, id_: str, param: str) -> Document:
+    """Return a price that can be subscribed to."""
     price = action.ledger.require("price", id_, param=param)
     if not price["active"]:
         message = "The price specified is inactive. This field only accepts active prices."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from decimal import Decimal
 from html import escape
 from importlib.resources import files
 from itertools import islice
@@ -19,10 +17,11 @@ from flux_sandbox.account import Account
 from flux_sandbox.deliveries import Delivery
 from flux_sandbox.errors import StripeError
 from flux_sandbox.form import decode, pairs
+from flux_sandbox.html import document, headers, moment, price_line, section, table
 from flux_sandbox.ledger import Document, Ledger
 from flux_sandbox.meter_log import aggregate
 from flux_sandbox.parameters import parse
-from flux_sandbox.renewals import settle
+from flux_sandbox.passing import settle
 from flux_sandbox.route import Route
 from flux_sandbox.sandbox import Sandbox
 
@@ -30,11 +29,6 @@ __all__ = ["ROUTES"]
 
 _MOST: Final = 50
 _EVER: Final = 2**53
-_NO_MINOR_UNIT: Final = frozenset({"clp", "jpy", "krw", "vnd"})
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
-}
 _BY_PATH: Final = {(route.method, route.path): route for route in subscriptions.ROUTES}
 _SUBSCRIBE: Final = _BY_PATH["POST", "/v1/subscriptions"]
 _CANCEL: Final = _BY_PATH["DELETE", "/v1/subscriptions/{id}"]
@@ -81,21 +75,20 @@ def _page(sandbox: Sandbox, error: StripeError | None = None) -> HTMLResponse:
     parts = [
         _head(account),
         f'<p class="error" role="alert">{escape(error.message)}</p>' if error else "",
-        _section("Customers", _customers(account.ledger)),
-        _section("Meters", _meters(account)),
-        _section("Webhook deliveries", _deliveries(sandbox.deliveries.log)),
+        section("Customers", _customers(account.ledger)),
+        section("Meters", _meters(account)),
+        section("Webhook deliveries", _deliveries(sandbox.deliveries.log)),
         _foot(sandbox),
     ]
-    return HTMLResponse("".join(parts), error.status if error else 200, headers=_HEADERS)
+    return HTMLResponse(
+        document("flux-sandbox", "".join(parts)), error.status if error else 200, headers=headers()
+    )
 
 
 def _head(account: Account) -> str:
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>flux-sandbox</title>'
-        '<meta name="viewport" content="width=device-width">'
-        '<link rel="stylesheet" href="/_sandbox/page.css"></head><body><main>'
         "<h1>flux-sandbox</h1><p>A Stripe to run offline: nothing here is real, nothing is charged. "
-        f"The account's time is {_moment(account.clock.now())}.</p>"
+        f"The account's time is {moment(account.clock.now())}.</p>"
     )
 
 
@@ -104,12 +97,8 @@ def _foot(sandbox: Sandbox) -> str:
     return (
         f'<footer><a href="/_sandbox/violations">{violations} violations</a> · '
         '<a href="/_sandbox/requests">requests</a> · <a href="/_sandbox/deliveries">deliveries</a>'
-        "</footer></main></body></html>"
+        "</footer>"
     )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>"
 
 
 def _customers(ledger: Ledger) -> str:
@@ -123,7 +112,7 @@ def _customer(ledger: Ledger, customer: Document) -> str:
     rows = [_subscription_row(ledger, one) for one in subscriptions.subscriptions_of(ledger, customer["id"])]
     return (
         f"<article><h3>{escape(name)}</h3><p><code>{customer['id']}</code> {escape(metadata)}</p>"
-        + (_table(("Subscription", "Status", "Items", "Period ends", ""), rows) if rows else "")
+        + (table(("Subscription", "Status", "Items", "Period ends", ""), rows) if rows else "")
         + _subscribe_form(ledger, customer["id"])
         + "</article>"
     )
@@ -134,10 +123,10 @@ def _subscription_row(ledger: Ledger, subscription: Document) -> list[str]:
     status = f'<span class="{subscription["status"]}">{subscription["status"]}</span>'
     id_ = f"<code>{subscription['id']}</code>"
     if subscription["ended_at"] is not None:
-        return [id_, status, items, f"ended {_moment(subscription['ended_at'])}", ""]
-    ends = _moment(min(item["current_period_end"] for item in subscription["items"]))
+        return [id_, status, items, f"ended {moment(subscription['ended_at'])}", ""]
+    ends = moment(min(item["current_period_end"] for item in subscription["items"]))
     if subscription["cancel_at"] is not None:
-        ends += f"<br>cancels {_moment(subscription['cancel_at'])}"
+        ends += f"<br>cancels {moment(subscription['cancel_at'])}"
     button = (
         f'<form method="post" action="/_sandbox/cancel/{subscription["id"]}">'
         f'<button class="danger" aria-label="Cancel {subscription["id"]}">Cancel now</button></form>'
@@ -147,14 +136,14 @@ def _subscription_row(ledger: Ledger, subscription: Document) -> list[str]:
 
 def _item(ledger: Ledger, item: Document) -> str:
     quantity = f"{item['quantity']} x " if "quantity" in item else ""
-    return quantity + _price(ledger, ledger.require("price", item["price"]))
+    return quantity + price_line(ledger, ledger.require("price", item["price"]))
 
 
 def _subscribe_form(ledger: Ledger, customer: str) -> str:
     sold = [one for one in ledger.newest_first("price") if one["active"] and one["recurring"]]
     choices = "".join(
         f'<label><input type="checkbox" name="items[{index}][price]" value="{price["id"]}">'
-        f"{_price(ledger, price)}</label>"
+        f"{price_line(ledger, price)}</label>"
         for index, price in enumerate(reversed(sold[:_MOST]))
     )
     if not choices:
@@ -164,23 +153,6 @@ def _subscribe_form(ledger: Ledger, customer: str) -> str:
         f'<input type="hidden" name="customer" value="{customer}">{choices}'
         "<button>Subscribe</button></fieldset></form>"
     )
-
-
-def _price(ledger: Ledger, price: Document) -> str:
-    product = ledger.find("product", price["product"])
-    name = price["nickname"] or (product["name"] if product else price["product"])
-    recurring = price["recurring"]
-    unit = "per unit used, billed each" if recurring["usage_type"] == "metered" else "each"
-    count = recurring["interval_count"]
-    every = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
-    return f"{escape(name)}: {_amount(price)} {unit} {every}"
-
-
-def _amount(price: Document) -> str:
-    amount = Decimal(price["unit_amount_decimal"])
-    if price["currency"] not in _NO_MINOR_UNIT:
-        amount = amount.scaleb(-2)
-    return f"{amount:f} {price['currency'].upper()}"
 
 
 def _meters(account: Account) -> str:
@@ -197,7 +169,7 @@ def _meters(account: Account) -> str:
     ]
     if not rows:
         return "<p>None yet: create one with <code>POST /v1/billing/meters</code>.</p>"
-    return _table(("Meter", "Event name", "Status", "Customer", "Total"), rows)
+    return table(("Meter", "Event name", "Status", "Customer", "Total"), rows)
 
 
 def _totals(account: Account, meter: Document) -> Iterable[tuple[str, str]]:
@@ -223,14 +195,4 @@ def _deliveries(log: list[Delivery]) -> str:
     ]
     if not rows:
         return "<p>None yet: create an endpoint with <code>POST /v1/webhook_endpoints</code>.</p>"
-    return _table(("Type", "Event", "To", "Attempt", "Answer"), rows)
-
-
-def _table(headings: tuple[str, ...], rows: Iterable[list[str]]) -> str:
-    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _moment(moment: int) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return table(("Type", "Event", "To", "Attempt", "Answer"), rows)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flux_sandbox.ledger import Document, Ledger
 
-__all__ = ["difference", "embedded_list", "render", "render_item"]
+__all__ = ["difference", "embedded_list", "render", "render_item", "session_lines"]
 
 _INLINE_ITEMS: Final = 10
 """So many items stand in a subscription itself; a client must ask for more, as with each list in an object."""
@@ -52,7 +52,35 @@ def _both_objects(one: Any, other: Any) -> bool:
 def _subscription(ledger: Ledger, subscription: Document) -> Document:
     items = [render_item(ledger, item) for item in subscription["items"]]
     url = f"/v1/subscription_items?subscription={subscription['id']}"
-    return {**subscription, "items": embedded_list(url, items)}
+    pending = subscription["pending_update"]
+    if pending is not None:
+        waiting = [render_item(ledger, item) for item in pending["subscription_items"]]
+        pending = {**pending, "subscription_items": waiting}
+    return {**subscription, "items": embedded_list(url, items), "pending_update": pending}
+
+
+def _invoice(_: Ledger, invoice: Document) -> Document:
+    lines = [{**line, "invoice": invoice["id"]} for line in invoice["lines"]]
+    return {**invoice, "lines": embedded_list(f"/v1/invoices/{invoice['id']}/lines", lines)}
+
+
+def session_lines(ledger: Ledger, session: Document) -> list[Document]:
+    """Return what a checkout session sells, as its own list of lines shows it."""
+    return [
+        {
+            "id": f"li_{session['id']}_{index}",
+            "object": "item",
+            "currency": session["currency"],
+            "price": ledger.require("price", line["price"]),
+            "quantity": line.get("quantity"),
+        }
+        for index, line in enumerate(session["line_items"])
+    ]
+
+
+def _session(_: Ledger, session: Document) -> Document:
+    """Return a session without what is shown only when asked for, or never."""
+    return {name: value for name, value in session.items() if name not in ("line_items", "subscription_data")}
 
 
 def _plan(price: Document) -> Document:
@@ -79,6 +107,8 @@ def _plan(price: Document) -> Document:
 
 
 _RENDERERS: Final[dict[str, Callable[[Ledger, Document], Document]]] = {
+    "checkout.session": _session,
+    "invoice": _invoice,
     "subscription": _subscription,
     "subscription_item": render_item,
     "list": lambda ledger, page: {**page, "data": [render(ledger, one) for one in page["data"]]},

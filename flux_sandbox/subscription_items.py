@@ -10,7 +10,8 @@ from flux_sandbox.ledger import Document
 from flux_sandbox.lists import page
 from flux_sandbox.parameters import LIST, Fields, Flag, Text, Whole, shape
 from flux_sandbox.route import Call, Route
-from flux_sandbox.subscriptions import save, terms
+from flux_sandbox.subscription_changes import terms
+from flux_sandbox.updating import apply
 
 __all__ = ["ROUTES"]
 
@@ -25,7 +26,9 @@ _NOT_OF_THE_ITEM: Final = {
 
 def _create(call: Call) -> Document:
     subscription = call.ledger.require("subscription", call.params["subscription"], param="subscription")
-    return _change(call, subscription, {})["items"][-1]  # type: ignore[no-any-return]  # documents are JSON
+    present = {item["id"] for item in subscription["items"]}
+    changed = _change(call, subscription, {})
+    return next(item for item in changed["items"] if item["id"] not in present)
 
 
 def _retrieve(call: Call) -> Document:
@@ -60,11 +63,11 @@ def _change(call: Call, subscription: Document, which: dict[str, Any]) -> Docume
         raise MissingError("subscription", subscription["id"], param="subscription")
     wanted = {name: value for name, value in call.params.items() if name not in _NOT_OF_THE_ITEM}
     items = changed_items(call.action, terms(subscription), subscription["items"], [wanted | which])
-    return save(call.action, subscription, {"items": items})
+    return apply(call.action, subscription, {"items": items}, call.params)
 
 
 _HOW: Final[Fields] = {
-    "payment_behavior": Text(),
+    "payment_behavior": Text(choices=("allow_incomplete", "default_incomplete", "error_if_incomplete")),
     "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
     "proration_date": Whole(),
 }

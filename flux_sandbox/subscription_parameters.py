@@ -10,6 +10,7 @@ from flux_sandbox.parameters import (
     METADATA,
     RANGE,
     Clearable,
+    Either,
     Fields,
     Flag,
     ListOf,
@@ -19,7 +20,16 @@ from flux_sandbox.parameters import (
     Whole,
 )
 
-__all__ = ["CANCEL", "CREATE", "LIST_OF_SUBSCRIPTIONS", "UPDATE"]
+__all__ = [
+    "BILLING_MODE",
+    "CANCEL",
+    "CREATE",
+    "LIST_OF_SUBSCRIPTIONS",
+    "PAUSE",
+    "RESUME",
+    "TRIAL_SETTINGS",
+    "UPDATE",
+]
 
 _STATUSES: Final = (
     "active",
@@ -32,6 +42,18 @@ _STATUSES: Final = (
     "paused",
     "trialing",
     "unpaid",
+)
+BILLING_MODE: Final = Shape(
+    {"type": Text(choices=("classic", "flexible")), "flexible": Unsimulated()}, ("type",)
+)
+TRIAL_SETTINGS: Final = Shape(
+    {
+        "end_behavior": Shape(
+            {"missing_payment_method": Text(choices=("cancel", "create_invoice", "pause"))},
+            ("missing_payment_method",),
+        )
+    },
+    ("end_behavior",),
 )
 _COMMON: Final[Fields] = {
     "cancel_at": Clearable(Whole(words=("min_period_end", "max_period_end"))),
@@ -47,6 +69,7 @@ _COMMON: Final[Fields] = {
     ),
     "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
     "trial_end": Whole(words=("now",)),
+    "trial_settings": TRIAL_SETTINGS,
     **dict.fromkeys(
         (
             "add_invoice_items",
@@ -63,7 +86,6 @@ _COMMON: Final[Fields] = {
             "pending_invoice_item_interval",
             "transfer_data",
             "trial_from_plan",
-            "trial_settings",
         ),
         Unsimulated(),
     ),
@@ -76,9 +98,7 @@ CREATE: Final[Fields] = {
     "backdate_start_date": Unsimulated(),
     "billing_cycle_anchor": Unsimulated(),
     "billing_cycle_anchor_config": Unsimulated(),
-    "billing_mode": Shape(
-        {"type": Text(choices=("classic", "flexible")), "flexible": Unsimulated()}, ("type",)
-    ),
+    "billing_mode": BILLING_MODE,
     "currency": Text(max_length=3),
     "customer": Text(),
     "customer_account": Unsimulated(),
@@ -90,13 +110,38 @@ UPDATE: Final[Fields] = {
     "billing_cycle_anchor": Unsimulated(),
     "cancellation_details": _DETAILS,
     "items": ListOf(Shape(CHANGED_ITEM), max_items=2 * MAX_ITEMS),
-    "pause_collection": Unsimulated(),
+    "pause_collection": Clearable(
+        Shape(
+            {
+                "behavior": Text(choices=("keep_as_draft", "mark_uncollectible", "void")),
+                "resumes_at": Clearable(Whole()),
+            },
+            ("behavior",),
+        )
+    ),
     "proration_date": Whole(),
 }
 CANCEL: Final[Fields] = {
     "cancellation_details": _DETAILS,
     "invoice_now": Flag(),
     "prorate": Flag(),
+}
+PAUSE: Final[Fields] = {
+    "bill_for": Shape(
+        {
+            "outstanding_usage_through": Shape({"type": Text(choices=("none", "now"))}, ("type",)),
+            "unused_time_from": Unsimulated(),
+        }
+    ),
+    "invoicing_behavior": Text(choices=("invoice", "pending_invoice_item")),
+    "type": Text(choices=("subscription",)),
+}
+_ANCHOR: Final = Text(choices=("now", "unchanged"))
+RESUME: Final[Fields] = {
+    "billing_cycle_anchor": Either(_ANCHOR, Shape({"type": _ANCHOR}, ("type",))),
+    "payment_behavior": Text(choices=("resume_on_payment_attempt", "resume_on_payment_success")),
+    "proration_behavior": Text(choices=("always_invoice", "create_prorations", "none")),
+    "proration_date": Whole(),
 }
 LIST_OF_SUBSCRIPTIONS: Final[Fields] = {
     **LIST,

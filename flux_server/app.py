@@ -29,6 +29,7 @@ from flux_server.api import (
     stream,
     stripe,
     stripe_events,
+    stripe_health,
     stripe_mapping,
     usage,
 )
@@ -87,7 +88,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
-    app.state.stripe = Connector(app.state.database, settings, clock, wall=wall)
+    app.state.stripe = Connector(
+        app.state.database, settings, clock, wall=wall, count_webhook=app.state.monitoring.count_webhook
+    )
     app.state.dashboard = create_dashboard(settings, app.state.stripe, clock, wall)
     install_problem_handlers(app)
     install_not_modified(app)
@@ -114,6 +117,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stripe,
         stripe_mapping,
         stripe_events,
+        stripe_health,
         operations,
     ):
         app.include_router(api.router)

@@ -24,6 +24,7 @@ from flux_server.api.monitoring import Monitoring
 from flux_server.api.problems import OTHER_PROBLEMS
 from flux_server.errors import RequestError
 from flux_server.settings import Settings
+from flux_server.stripe.figures import Figures
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -108,7 +109,9 @@ def test_every_metric_is_described() -> None:
     monitoring.requests.labels("GET", "", 200).inc()
     monitoring.slots.labels("test").inc()
     monitoring.streams.labels("test").set(1)
-    text = monitoring.render({("test", "changes"): 1}).decode()
+    for outcome in ("received", "duplicate", "refused"):
+        monitoring.count_webhook("test", outcome)
+    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0, 0)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {

@@ -94,8 +94,17 @@ def test_the_public_name_is_the_core() -> None:
 
 def test_the_public_name_has_no_name_of_its_own() -> None:
     own = {each for each in vars(flux) if not each.startswith("__")}
+    modules = {found.name for found in pkgutil.iter_modules(flux.__path__)}
 
-    assert own == set(flux_middleware.__all__)
+    assert own - modules == set(flux_middleware.__all__)
+
+
+def test_the_public_name_of_the_testing_kit_is_the_kit() -> None:
+    kit = importlib.import_module("flux_middleware.testing")
+    public = importlib.import_module("flux.testing")
+
+    assert public.__all__ == kit.__all__
+    assert [each for each in kit.__all__ if getattr(public, each) is not getattr(kit, each)] == []
 
 
 def drawn_tree() -> dict[str, str]:

@@ -8,6 +8,7 @@ __all__ = ["BODIES", "KEYS", "MEANINGS", "PARAMETERS"]
 
 PARAMETERS: Final[dict[str, object]] = {
     "customer": "cus_NffrFeUfNV2Hib",
+    "secret": "f3a91c5be07d2468",
     "organization": "acme",
     "metric": "api-calls",
     "Idempotency-Key": "4b1c6e4e-3a0f-4a51-9d0f-2f0a1f7f3f0b",
@@ -21,6 +22,7 @@ MEANINGS: Final[dict[str, str]] = {
     "Accept-Encoding": "`gzip` has the answer compressed.",
     "customer": "The customer's id in Stripe.",
     "override": "The override's id.",
+    "secret": "The signing secret's id.",
     "Stripe-Signature": "Stripe's signature of the body.",
     "token": "The last part of the link's `webhook_url`.",
 }
@@ -58,6 +60,7 @@ BODIES: Final[dict[str, Any]] = {
     },
     "put_stripe_link": {"metadata_key": "organization_id"},
     "put_stripe_customer": {"organization": "acme"},
+    "add_stripe_webhook_secret": {"secret": "whsec_Nc0sRk2Wq8ZtP4", "kind": "thin"},
     "send_usage": {
         "source": "web-1-4711",
         "slots": [{"organization": "acme", "metric": "api-calls", "bucket": 1_760_011_200, "total": 17}],

@@ -7,9 +7,10 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from flux_server.api.dependencies import DatabaseOf
+from flux_server.api.dependencies import Clock, DatabaseOf
 from flux_server.api.monitoring import Monitoring
 from flux_server.environments.revisions import all_revisions
+from flux_server.stripe.figures import read_figures
 
 __all__ = ["MonitoringOf", "router"]
 
@@ -38,8 +39,9 @@ async def check_health(database: DatabaseOf) -> Health:
 
 
 @router.get("/metrics", response_class=Response)
-async def read_monitoring(database: DatabaseOf, monitoring: MonitoringOf) -> Response:
+async def read_monitoring(database: DatabaseOf, clock: Clock, monitoring: MonitoringOf) -> Response:
     """Return the server's own counters in Prometheus' text format."""
     async with database.read() as connection:
         revisions = await all_revisions(connection)
-    return Response(monitoring.render(revisions), media_type="text/plain; version=0.0.4")
+        stripe = await read_figures(connection, clock())
+    return Response(monitoring.render(revisions, stripe), media_type="text/plain; version=0.0.4")

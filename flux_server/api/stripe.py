@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -15,7 +15,10 @@ from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import map_customer, unmap_customer
 from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.forwarder import forward
-from flux_server.stripe.link import Link, require_link, set_link, unlink
+from flux_server.stripe.link import Link, require_link
+from flux_server.stripe.link_forms import require_webhook_secret
+from flux_server.stripe.linking import end_link, set_link
+from flux_server.stripe.webhook_secrets import add_secret, list_secrets, remove_secret
 from flux_server.stripe.webhooks import MAX_WEBHOOK, receive
 
 __all__ = ["router"]
@@ -39,10 +42,68 @@ class LinkBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     api_key: SecretStr | None = Field(None, description="A restricted key (rk_…) of the Stripe account.")
-    webhook_secret: SecretStr | None = Field(None, description="The endpoint's signing secret (whsec_…).")
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="The signing secret (whsec_…) of a webhook endpoint that you made in Stripe yourself.",
+    )
+    thin_secret: SecretStr | None = Field(
+        None, description="The signing secret (whsec_…) of a destination of thin events."
+    )
     metadata_key: Text | None = Field(
         None, description="Which metadata of a customer names the organization; at first `organization_id`."
     )
+    endpoint: bool | None = Field(
+        None,
+        description="Whether Flux makes its own webhook endpoint in Stripe. Left out, it does unless the secret of "
+        "another was given.",
+    )
+
+
+class PermissionAnswer(BaseModel):
+    """Something that the key may do, or not. `unproven`: nothing tried it yet; `absent`: there is no such thing."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(description="As Stripe's refusals call it.")
+    resource: str
+    access: Literal["read", "write"]
+    state: Literal["granted", "missing", "unproven", "absent"]
+    without: str = Field(description="What does not work without it; empty: nothing would.")
+
+
+class WebhookSecretAnswer(BaseModel):
+    """A signing secret that webhooks are taken by; it cannot be read again."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    shown: str = Field(description="The last four characters; empty if they were not kept.")
+    kind: Literal["snapshot", "thin"]
+    added_at: int
+    expires_at: int | None = Field(description="Of one that was replaced: until when it is still taken.")
+
+
+class WebhookSecretsAnswer(BaseModel):
+    """The signing secrets in force, the newest first."""
+
+    webhook_secrets: list[WebhookSecretAnswer]
+
+
+class WebhookSecretBody(BaseModel):
+    """A signing secret to take from now on; one of the same kind that it replaces is taken for a day more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: SecretStr = Field(description="whsec_…")
+    kind: Literal["snapshot", "thin"] = Field(
+        "snapshot", description="What the endpoint sends: snapshot events, or thin ones."
+    )
+
+
+class UnlinkAnswer(BaseModel):
+    """The link has ended."""
+
+    left: str | None = Field(description="What is left in Stripe to be removed by hand, and why.")
 
 
 class LinkAnswer(BaseModel):
@@ -53,10 +114,13 @@ class LinkAnswer(BaseModel):
     api_key: str
     has_webhook_secret: bool
     webhook_url: str = Field(description="Where Stripe must send events to.")
-    status: str
+    endpoint: str | None = Field(description="The webhook endpoint in Stripe that Flux made for itself.")
+    endpoint_problem: str | None = Field(description="Why it made none, or what is wrong with it.")
+    status: Literal["active", "paused", "pending_secret"]
     paused_reason: str | None
     forwarding_paused: str | None = Field(description="Why usage is not sent, though the rest works.")
     metadata_key: str
+    permissions: list[PermissionAnswer]
     warnings: list[str]
 
 
@@ -94,7 +158,9 @@ async def put_stripe_link(body: LinkBody, connector: ConnectorOf, caller: Admin)
         caller.environment,
         api_key=_revealed(body.api_key),
         webhook_secret=_revealed(body.webhook_secret),
+        thin_secret=_revealed(body.thin_secret),
         metadata_key=body.metadata_key,
+        endpoint=body.endpoint,
     )
     return _answer(connector, link)
 
@@ -106,11 +172,42 @@ async def read_stripe_link(connector: ConnectorOf, caller: Reader) -> LinkAnswer
         return _answer(connector, await require_link(connection, caller.environment))
 
 
-@router.delete("/link", status_code=204, responses=problem_responses(401, 403, 404))
-async def delete_stripe_link(database: DatabaseOf, caller: Admin) -> None:
-    """End the link and forget its secrets."""
+@router.delete("/link", responses=problem_responses(401, 403, 404))
+async def delete_stripe_link(connector: ConnectorOf, caller: Admin) -> UnlinkAnswer:
+    """End the link, forget its secrets, and remove the webhook endpoint that Flux made."""
+    return UnlinkAnswer(left=await end_link(connector, caller.environment, caller.actor))
+
+
+@router.get("/webhook-secrets", responses=problem_responses(401, 403))
+async def list_stripe_webhook_secrets(
+    database: DatabaseOf, clock: Clock, caller: Reader
+) -> WebhookSecretsAnswer:
+    """Return which signing secrets webhooks are taken by; of each, the last four characters."""
+    async with database.read() as connection:
+        found = await list_secrets(connection, caller.environment, clock())
+    return WebhookSecretsAnswer(webhook_secrets=[WebhookSecretAnswer.model_validate(each) for each in found])
+
+
+@router.post("/webhook-secrets", status_code=201, responses=problem_responses(401, 403, 404, 422))
+async def add_stripe_webhook_secret(
+    body: WebhookSecretBody, connector: ConnectorOf, caller: Admin
+) -> WebhookSecretAnswer:
+    """Take webhooks by another signing secret, and by the one it replaces for a day."""
+    secret, now = body.secret.get_secret_value(), connector.clock()
+    require_webhook_secret(secret)
+    async with connector.database.write(caller.actor) as connection:
+        await require_link(connection, caller.environment)
+        added = await add_secret(connection, connector.box, caller.environment, secret, body.kind, now)
+    return WebhookSecretAnswer.model_validate(added)
+
+
+@router.delete("/webhook-secrets/{secret}", status_code=204, responses=problem_responses(401, 403, 404))
+async def delete_stripe_webhook_secret(
+    secret: Text, database: DatabaseOf, clock: Clock, caller: Admin
+) -> None:
+    """Take webhooks by this signing secret no more."""
     async with database.write(caller.actor) as connection:
-        await unlink(connection, caller.environment)
+        await remove_secret(connection, caller.environment, secret, clock())
 
 
 @router.put("/customers/{customer}", status_code=204, responses=problem_responses(401, 403, 422))
@@ -151,7 +248,7 @@ async def forward_usage(connector: ConnectorOf, caller: Admin) -> ForwardAnswer:
     return ForwardAnswer.model_validate(await forward(connector, caller.environment))
 
 
-@router.post("/webhooks/{token}", responses=problem_responses(400, 404, 413))
+@router.post("/webhooks/{token}", responses=problem_responses(400, 404, 413, 429))
 async def receive_stripe_webhook(
     token: Text,
     request: Request,
@@ -184,9 +281,12 @@ def _answer(connector: Connector, link: Link) -> LinkAnswer:
         api_key=link.api_key_shown,
         has_webhook_secret=link.has_webhook_secret,
         webhook_url=connector.webhook_url(link.token),
+        endpoint=link.endpoint,
+        endpoint_problem=link.endpoint_problem,
         status=link.status,
         paused_reason=link.paused_reason,
         forwarding_paused=link.forwarding_paused,
         metadata_key=link.metadata_key,
+        permissions=[PermissionAnswer.model_validate(each) for each in link.permissions],
         warnings=list(link.warnings),
     )

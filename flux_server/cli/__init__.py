@@ -15,7 +15,17 @@ from typer.main import get_command
 
 __all__ = ["app"]
 
-COMMANDS: Final = ("serve", "restored", "plans", "organizations", "why", "stripe", "keys", "users")
+COMMANDS: Final = (
+    "serve",
+    "restored",
+    "plans",
+    "organizations",
+    "why",
+    "stripe",
+    "keys",
+    "users",
+    "codegen",
+)
 """Each is a module here whose `commands` it runs."""
 
 

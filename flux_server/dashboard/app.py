@@ -32,7 +32,10 @@ from flux_server.dashboard.pages import (
     policies,
     publishing,
     stripe,
+    stripe_drift,
     stripe_events,
+    stripe_health,
+    stripe_quarantine,
 )
 from flux_server.dashboard.rendering import Templates
 from flux_server.dashboard.site import Site
@@ -69,8 +72,9 @@ def create_dashboard(
         dashboard.include_router(page.router)
     # The pages of environments come last: their addresses begin with any word.
     catalog = (features, plans, publishing, policies, copying)
+    of_stripe = (stripe, stripe_health, stripe_events, stripe_drift, stripe_quarantine)
     of_organizations = (organizations, imports, organization, overrides)
-    for page in (overview, *catalog, *of_organizations, stripe, stripe_events, api_keys, history):
+    for page in (overview, *catalog, *of_organizations, *of_stripe, api_keys, history):
         dashboard.include_router(page.router)
     return dashboard
 

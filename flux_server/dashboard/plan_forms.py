@@ -57,9 +57,11 @@ def grantable(features: Iterable[Described[Feature]], form: Form) -> list[Descri
     ]
 
 
-def price_rows(form: Form) -> list[PlanPrice]:
-    """Return the rows of prices as they were typed, and some to spare."""
-    return [*_prices(form), *([PlanPrice("")] * _SPARE_ROWS)]
+def price_rows(form: Form, offered: str = "") -> list[PlanPrice]:
+    """Return the rows of prices as they were typed, one that is offered, and some to spare."""
+    typed = [*_prices(form)]
+    new = [PlanPrice(offered)] if offered and offered not in {row.price for row in typed} else []
+    return [*typed, *new, *([PlanPrice("")] * _SPARE_ROWS)]
 
 
 def _prices(form: Form) -> Iterable[PlanPrice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from flux_server.stripe.errors import (
     RefusedError,
     TemporaryError,
 )
+from flux_server.stripe.events import named_subscriptions
 from flux_server.stripe.first_catalog import SoldInStripe
 from flux_server.stripe.price_shapes import (
     StripeFeature,
@@ -35,6 +36,7 @@ from flux_server.stripe.shapes import (
     read_meter,
     read_subscription,
 )
+from flux_server.stripe.webhook_endpoint import StripeEndpoint, read_endpoint
 
 __all__ = ["PROBES", "StripeApi", "StripeClients"]
 
@@ -156,6 +158,18 @@ class StripeApi:
             found = await self._v1.checkout.sessions.retrieve_async(session)
         return read_checkout(found.to_dict(for_json=True))
 
+    async def invoice_subscriptions(self, invoice: str) -> tuple[str, ...]:
+        """Return the subscription that the invoice is for, if it is for one."""
+        with self._translated():
+            found = await self._v1.invoices.retrieve_async(invoice)
+        return named_subscriptions("invoice", found.to_dict(for_json=True))
+
+    async def schedule_subscriptions(self, schedule: str) -> tuple[str, ...]:
+        """Return the subscription that the schedule is of, or was."""
+        with self._translated():
+            found = await self._v1.subscription_schedules.retrieve_async(schedule)
+        return named_subscriptions("subscription_schedule", found.to_dict(for_json=True))
+
     async def meter(self, meter: str) -> StripeMeter:
         """Return the meter."""
         with self._translated():
@@ -241,6 +255,39 @@ class StripeApi:
                 {"idempotency_key": attempt_key},
             )
 
+    async def webhook_endpoints(self) -> AsyncIterator[StripeEndpoint]:
+        """Iterate over all webhook endpoints of the account, whoever made them."""
+        with self._translated():
+            page = await self._v1.webhook_endpoints.list_async({"limit": _PAGE})
+            async for endpoint in page.auto_paging_iter():
+                yield read_endpoint(endpoint.to_dict(for_json=True))
+
+    async def create_webhook_endpoint(
+        self, url: str, events: Sequence[str], metadata: Mapping[str, str]
+    ) -> StripeEndpoint:
+        """Make an endpoint that is sent these types of events, as the library's API version writes them."""
+        wanted: Any = {
+            "url": url,
+            "enabled_events": list(events),
+            "api_version": stripe_lib.api_version,
+            "description": "Flux follows subscriptions by it",
+            "metadata": dict(metadata),
+        }
+        with self._translated():
+            made = await self._v1.webhook_endpoints.create_async(wanted)
+        return read_endpoint(made.to_dict(for_json=True))
+
+    async def update_webhook_endpoint(self, endpoint: str, url: str, events: Sequence[str]) -> None:
+        """Have the endpoint be sent these types of events, at this address."""
+        wanted: Any = {"url": url, "enabled_events": list(events), "disabled": False}
+        with self._translated():
+            await self._v1.webhook_endpoints.update_async(endpoint, wanted)
+
+    async def delete_webhook_endpoint(self, endpoint: str) -> None:
+        """Remove the endpoint."""
+        with self._translated():
+            await self._v1.webhook_endpoints.delete_async(endpoint)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -250,11 +297,17 @@ class StripeApi:
 
 
 PROBES: Final[dict[str, Callable[[Any], Awaitable[object]]]] = {
-    "subscriptions": lambda v1: v1.subscriptions.list_async({"limit": 1}),
     "customers": lambda v1: v1.customers.list_async({"limit": 1}),
+    "subscriptions": lambda v1: v1.subscriptions.list_async({"limit": 1}),
+    "products": lambda v1: v1.products.list_async({"limit": 1}),
     "prices": lambda v1: v1.prices.list_async({"limit": 1}),
+    "invoices": lambda v1: v1.invoices.list_async({"limit": 1}),
+    "events": lambda v1: v1.events.list_async({"limit": 1}),
+    "checkout_sessions": lambda v1: v1.checkout.sessions.list_async({"limit": 1}),
+    "entitlements": lambda v1: v1.entitlements.features.list_async({"limit": 1}),
+    "meters": lambda v1: v1.billing.meters.list_async({"limit": 1}),
 }
-"""What a key must be able to read, by the name of the permission."""
+"""How to find out whether a key may read each kind of object."""
 
 
 def _call_error(error: stripe_lib.StripeError, key: str) -> CallError:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from sqlalchemy import select
 
 from flux_server.database import Database
 from flux_server.errors import NotFoundError
+from flux_server.gathering import Gathering
 from flux_server.settings import Settings
+from flux_server.stripe.arrivals import find_receivers, store_arrivals
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
+from flux_server.stripe.refusals import Refusals
+from flux_server.stripe.refused import RefusedWebhooks
 from flux_server.stripe.secrets import SecretBox
 from flux_server.stripe.tables import stripe_links
 
@@ -37,6 +42,7 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
+    `count_webhook` is told of each webhook: its environment, and what came of it (received, duplicate, refused).
     `wall` tells the time that Stripe signs with, where `clock` may be a turned one.
     """
 
@@ -47,6 +53,7 @@ class Connector:
         clock: Callable[[], float],
         *,
         chance: Callable[[], float] = random.random,
+        count_webhook: Callable[[str, str], None] = lambda _environment, _outcome: None,
         wall: Callable[[], float] | None = None,
     ) -> None:
         self.database = database
@@ -54,8 +61,14 @@ class Connector:
         self.clock = clock
         self.wall = wall or clock
         self.chance = chance
+        self.count_webhook = count_webhook
+        self.refused = RefusedWebhooks()
         self.clients = StripeClients(settings.stripe_api_base)
         self.box = SecretBox(settings.secret_key.get_secret_value())
+        # Webhooks that come together are looked up together, and stored in one transaction.
+        self.receivers = Gathering(partial(find_receivers, database, clock))
+        self.arrivals = Gathering(partial(store_arrivals, database))
+        self.refusals = Refusals()
         self._silent: set[str] = set()
 
     async def api(self, environment: str) -> StripeApi:

@@ -59,16 +59,14 @@ async def mark(
     marked = sorted(set(objects))  # in one order everywhere, so that two writers cannot wait for each other
     if not marked:
         return
-    for ref in marked:
-        new = {"version": 1, "not_before": int(now), "lease_until": 0, "attempts": 0}
-        await connection.execute(
-            insert(connection, stripe_dirty)
-            .values(environment=environment, object_type=ref.type, object_id=ref.id, **new)
-            .on_conflict_do_update(
-                index_elements=stripe_dirty.primary_key,
-                set_={"version": _columns.version + 1, "not_before": int(now)},
-            )
-        )
+    new = {"version": 1, "not_before": int(now), "lease_until": 0, "attempts": 0}
+    await connection.execute(
+        insert(connection, stripe_dirty).on_conflict_do_update(
+            index_elements=stripe_dirty.primary_key,
+            set_={"version": _columns.version + 1, "not_before": int(now)},
+        ),
+        [{"environment": environment, "object_type": ref.type, "object_id": ref.id} | new for ref in marked],
+    )
     announce(connection, DIRTY_TOPIC)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, delete, func, literal_column, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +17,6 @@ from flux_server.stripe.tables import stripe_events, stripe_subscriptions
 __all__ = [
     "EventSearch",
     "LoggedEvent",
-    "customer_of",
     "prune_due",
     "prune_events",
     "read_event",
@@ -59,14 +58,6 @@ class LoggedEvent:
     deliveries: int
     kind: str
     api_version: str | None
-
-
-def customer_of(subject: Mapping[str, Any]) -> str | None:
-    """Return the customer that an event's object is, or belongs to; None if it does not say."""
-    found = subject.get("id") if subject.get("object") == "customer" else subject.get("customer")
-    if isinstance(found, Mapping):  # expanded
-        found = found.get("id")
-    return found if isinstance(found, str) and 0 < len(found) <= 255 else None
 
 
 async def search_events(

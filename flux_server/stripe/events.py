@@ -1,7 +1,8 @@
 """Stripe's events: reading one, and which objects it says to look at again. Pure.
 
 An event is a hint that something changed, never the change itself: events come late, twice, and out of order, so
-what counts is the object's present state, read when its turn comes.
+what counts is the object's present state, read when its turn comes. A snapshot event holds the object as it was; a
+thin one names it. Both lead to the same objects, one of them sometimes by way of another object.
 """
 
 from __future__ import annotations
@@ -9,9 +10,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeGuard
 
-__all__ = ["FOLLOWED_TYPES", "ObjectRef", "StripeEvent", "changed_objects", "parse_event"]
+from flux_server.stripe.followed import (
+    FOLLOWED_TYPES,
+    SNAPSHOT_PATHS,
+    SUBSCRIPTION_PATHS,
+    THIN_PATHS,
+    THIN_TYPES,
+)
+
+__all__ = [
+    "FOLLOWED_TYPES",
+    "THIN_TYPES",
+    "ObjectRef",
+    "StripeEvent",
+    "changed_objects",
+    "customer_of",
+    "is_followed",
+    "named_subscriptions",
+    "parse_event",
+]
+
+_LONGEST_ID: Final = 255
+_LATEST: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,7 +47,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class StripeEvent:
-    """A webhook's event; `object` is what it is about."""
+    """A webhook's event; `object` is what it is about, of which a thin event tells only the type and the id."""
 
     id: str
     type: str
@@ -32,28 +55,25 @@ class StripeEvent:
     livemode: bool
     account: str | None
     object: Mapping[str, Any]
+    kind: str = "snapshot"
+    api_version: str | None = None
 
 
 def parse_event(body: bytes) -> StripeEvent:
-    """Parse a webhook's body.
+    """Parse a webhook's body, of either kind: it says itself which it is.
 
     Raises:
         ValueError: it is not an event.
     """
-    data = json.loads(body)
     try:
-        event = StripeEvent(
-            id=data["id"],
-            type=data["type"],
-            created_at=int(data["created"]),
-            livemode=bool(data["livemode"]),
-            account=data.get("account"),
-            object=data["data"]["object"],
-        )
-    except (AttributeError, KeyError, TypeError) as error:
+        data = json.loads(body)
+        event = _thin(data) if data.get("object") == "v2.core.event" else _snapshot(data)
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError("not an event") from error
     if not (_is_id(event.id) and _is_id(event.type) and isinstance(event.object, Mapping)):
         raise ValueError("not an event")
+    if not 0 <= event.created_at < _LATEST:
+        raise ValueError("an event of no time")
     return event
 
 
@@ -62,71 +82,75 @@ def changed_objects(event: StripeEvent) -> tuple[ObjectRef, ...]:
     return tuple(dict.fromkeys(_changed(event)))
 
 
+def customer_of(subject: Mapping[str, Any]) -> str | None:
+    """Return the customer that an event's object is, or belongs to; None if it does not say."""
+    found = _at(subject, "id" if subject.get("object") == "customer" else "customer")
+    return found if _is_id(found) else None
+
+
+def named_subscriptions(object_type: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the subscriptions that an object names which is no subscription itself."""
+    named = (_at(found, path) for path in SUBSCRIPTION_PATHS[object_type])
+    return tuple(dict.fromkeys(name for name in named if _is_id(name)))
+
+
+def is_followed(event_type: str) -> bool:
+    """Return whether an event of the type says to look at something, rather than being stored and left alone."""
+    return event_type in SNAPSHOT_PATHS or event_type in THIN_PATHS
+
+
+def _snapshot(data: Any) -> StripeEvent:
+    return StripeEvent(
+        id=data["id"],
+        type=data["type"],
+        created_at=int(data["created"]),
+        livemode=bool(data["livemode"]),
+        account=data.get("account"),
+        object=data["data"]["object"],
+        api_version=_text(data.get("api_version")),
+    )
+
+
+def _thin(data: Any) -> StripeEvent:
+    # The URL of the related object is never asked: what to read is made from its type and id.
+    related = data.get("related_object") or {}
+    return StripeEvent(
+        id=data["id"],
+        type=data["type"],
+        created_at=int(datetime.fromisoformat(data["created"]).timestamp()),
+        livemode=bool(data["livemode"]),
+        account=_account(data.get("context")),
+        object={"object": related.get("type"), "id": related.get("id")},
+        kind="thin",
+    )
+
+
+def _account(context: object) -> str | None:
+    """Return the account of a context, which is its path from the organization down."""
+    return context.rpartition("/")[2] if isinstance(context, str) and context else None
+
+
 def _changed(event: StripeEvent) -> Iterator[ObjectRef]:
-    for object_type, path in _FOLLOWED.get(event.type, ()):
-        found: Any = event.object
-        for name in path.split("."):
-            found = found.get(name) if isinstance(found, Mapping) else None
-        if isinstance(found, Mapping):  # expanded
-            found = found.get("id")
+    paths = THIN_PATHS if event.kind == "thin" else SNAPSHOT_PATHS
+    for object_type, path in paths.get(event.type, ()):
+        found = path[1:] if path.startswith("=") else _at(event.object, path)
         if _is_id(found):
             yield ObjectRef(object_type, found)
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 255
+def _at(subject: Mapping[str, Any], path: str) -> Any:
+    found: Any = subject
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found.get("id") if isinstance(found, Mapping) else found  # expanded
 
 
-_SUBSCRIPTION = (("subscription", "id"),)
-_CUSTOMER = (("customer", "id"),)
-_INVOICE = (
-    ("subscription", "parent.subscription_details.subscription"),
-    ("subscription", "subscription"),  # before API version 2025-03-31
-)
-_SCHEDULE = (("subscription", "subscription"), ("subscription", "released_subscription"))
-_METER = (("billing.meter", "id"),)
-_PRICE = (("price", "id"),)
-_PRODUCT = (("product", "id"),)
+def _is_id(value: object) -> TypeGuard[str]:
+    # Of plain characters only: databases differ in what else they take.
+    return (
+        isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isascii() and value.isprintable()
+    )
 
-# Event type -> (type of an object to look at again, where its id stands in the event's object).
-_FOLLOWED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "customer.subscription.created": _SUBSCRIPTION,
-    "customer.subscription.updated": _SUBSCRIPTION,
-    "customer.subscription.deleted": _SUBSCRIPTION,
-    "customer.subscription.paused": _SUBSCRIPTION,
-    "customer.subscription.resumed": _SUBSCRIPTION,
-    "customer.subscription.pending_update_applied": _SUBSCRIPTION,
-    "customer.subscription.pending_update_expired": _SUBSCRIPTION,
-    "customer.subscription.trial_will_end": _SUBSCRIPTION,
-    "customer.created": _CUSTOMER,
-    "customer.updated": _CUSTOMER,
-    "customer.deleted": _CUSTOMER,
-    "checkout.session.completed": (("checkout.session", "id"), ("subscription", "subscription")),
-    "checkout.session.async_payment_succeeded": (
-        ("checkout.session", "id"),
-        ("subscription", "subscription"),
-    ),
-    "invoice.paid": _INVOICE,
-    "invoice.payment_failed": _INVOICE,
-    "invoice.payment_action_required": _INVOICE,
-    "subscription_schedule.created": _SCHEDULE,
-    "subscription_schedule.updated": _SCHEDULE,
-    "subscription_schedule.released": _SCHEDULE,
-    "subscription_schedule.completed": _SCHEDULE,
-    "subscription_schedule.canceled": _SCHEDULE,
-    "subscription_schedule.aborted": _SCHEDULE,
-    "billing.meter.created": _METER,
-    "billing.meter.updated": _METER,
-    "billing.meter.deactivated": _METER,
-    "billing.meter.reactivated": _METER,
-    "price.created": _PRICE,
-    "price.updated": _PRICE,
-    "price.deleted": _PRICE,
-    "product.created": _PRODUCT,
-    "product.updated": _PRODUCT,
-    "product.deleted": _PRODUCT,
-    "entitlements.active_entitlement_summary.updated": (("customer", "customer"),),
-}
 
-FOLLOWED_TYPES: Final = tuple(sorted(_FOLLOWED))
-"""Types of events that an endpoint in Stripe should send."""
+def _text(value: object) -> str | None:
+    return value[:64] if _is_id(value) else None

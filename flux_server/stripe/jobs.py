@@ -10,6 +10,7 @@ from flux_server.stripe.dirty import DIRTY_TOPIC
 from flux_server.stripe.event_log import prune_due
 from flux_server.stripe.forwarder import plan_all, send_due
 from flux_server.stripe.planning import OUTBOX_TOPIC
+from flux_server.stripe.refused import write_refusals
 from flux_server.stripe.sync import sync_due
 
 __all__ = ["stripe_jobs"]
@@ -24,5 +25,8 @@ def stripe_jobs(connector: Connector) -> list[Job]:
         Job("stripe-sync", (DIRTY_TOPIC,), _LOOK_AGAIN, partial(sync_due, connector)),
         Job("stripe-plan", (), connector.settings.forward_interval, partial(plan_all, connector)),
         Job("stripe-send", (OUTBOX_TOPIC,), _LOOK_AGAIN, partial(send_due, connector)),
+        Job(
+            "stripe-refusals", (), _LOOK_AGAIN, partial(write_refusals, connector.database, connector.refused)
+        ),
         Job("stripe-prune", (), _PRUNE_INTERVAL, partial(prune_due, connector)),
     ]

@@ -31,6 +31,7 @@ from flux_server.stripe.customers import (
 from flux_server.stripe.dirty import Claim, any_due, claim_due, holds, mark, put_back, settle
 from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError, TemporaryError
 from flux_server.stripe.events import ObjectRef
+from flux_server.stripe.indirect import mark_subscriptions
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter, unknown_meters
 from flux_server.stripe.pacing import retry_delay
@@ -89,7 +90,10 @@ async def _sync(connector: Connector, claim: Claim) -> None:
 
 
 async def _read_and_save(connector: Connector, claim: Claim) -> None:
-    reader = _READERS[claim.object.type]
+    reader = _READERS.get(claim.object.type)
+    if reader is None:
+        await _let_be(connector, claim)
+        return
     api = await connector.api(claim.environment)
     try:
         found = await reader.fetch(api, claim.object.id)
@@ -102,6 +106,13 @@ async def _read_and_save(connector: Connector, claim: Claim) -> None:
         if await holds(connection, claim):
             again = await reader.save(connection, claim, found, now)
             await settle(connection, claim, look_again_at=again)
+
+
+async def _let_be(connector: Connector, claim: Claim) -> None:
+    """Settle a mark of a kind that this version reads nothing of."""
+    _log.info("nothing to read", environment=claim.environment, object_type=claim.object.type)
+    async with connector.database.write(_ACTOR) as connection:
+        await settle(connection, claim)
 
 
 async def _on_refused_key(connector: Connector, claim: Claim, error: KeyRefusedError) -> None:
@@ -240,5 +251,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "billing.meter": _Reader(StripeApi.meter, _save_meter, needed=False),
     "price": _Reader(StripeApi.price, _save_price, needed=False),
     "product": _Reader(StripeApi.product, _save_product, needed=False),
+    "invoice": _Reader(StripeApi.invoice_subscriptions, mark_subscriptions, needed=False),
+    "subscription_schedule": _Reader(StripeApi.schedule_subscriptions, mark_subscriptions, needed=False),
     "subscriptions": _Reader(_fetch_all, _mark_all),
 }

@@ -45,7 +45,6 @@ stripe_links = Table(
     Column("livemode", Boolean, nullable=False),
     Column("api_key", LargeBinary, nullable=False),  # encrypted
     Column("api_key_shown", String(32), nullable=False),  # kind and last four characters
-    Column("webhook_secret", LargeBinary),  # encrypted
     Column("status", String(16), nullable=False),  # active | paused
     Column("paused_reason", Text),
     Column("forwarding_paused", Text),  # why usage is not sent although the rest works
@@ -53,6 +52,7 @@ stripe_links = Table(
     Column("metadata_key", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("endpoint", String(255)),  # the webhook endpoint at Stripe that Flux made for itself
+    Column("endpoint_problem", Text),  # why it made none, or what is wrong with the one it made
     Column("permissions", Text),  # JSON: what the key was last found to be allowed, by the resource's name
     Column("reads", BigInteger, nullable=False, server_default="0"),  # numbers reads in the order they began
     Column("events_until", BigInteger),  # events created before this were asked for, whether or not they came
@@ -68,7 +68,9 @@ stripe_webhook_secrets = Table(  # any of an environment's may have signed what 
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("id", String(32), primary_key=True),
     Column("secret", LargeBinary, nullable=False),  # encrypted
-    Column("shown", String(32), nullable=False),  # the last four characters
+    Column(
+        "shown", String(32), nullable=False
+    ),  # the last four characters; empty: stored before they were kept
     Column("kind", String(16), nullable=False),  # snapshot | thin: what the endpoint it belongs to sends
     Column("added_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),  # of one that was replaced: until when it is still taken

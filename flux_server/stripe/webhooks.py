@@ -1,4 +1,7 @@
-"""Receiving Stripe's webhooks: verify, store once, mark what changed. Nothing is asked of Stripe meanwhile."""
+"""Receiving Stripe's webhooks: verify, store once, mark what changed. Nothing is asked of Stripe meanwhile.
+
+One address takes both kinds of events, and their bodies say which they are.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,20 @@ from typing import Final
 
 import stripe as stripe_lib
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_server.database import insert
 from flux_server.errors import NotFoundError, RequestError
+from flux_server.stripe.arrivals import Arrival, Receiver
 from flux_server.stripe.connector import Connector
-from flux_server.stripe.dirty import mark
-from flux_server.stripe.event_log import customer_of
-from flux_server.stripe.events import StripeEvent, changed_objects, parse_event
-from flux_server.stripe.link import Link, find_link
-from flux_server.stripe.tables import stripe_events
+from flux_server.stripe.events import StripeEvent, parse_event
+from flux_server.stripe.secrets import SealedError
+from flux_server.stripe.webhook_secrets import COLUMN
 
-__all__ = ["MAX_WEBHOOK", "WebhookRefusedError", "receive", "verify"]
+__all__ = ["MAX_WEBHOOK", "TooManyWebhooksRefusedError", "WebhookRefusedError", "receive", "verify"]
 
 MAX_WEBHOOK: Final = 1024 * 1024
 """Bytes that a webhook's body may have."""
 
-_TOLERANCE = 300  # seconds, in both directions; Stripe signs every attempt anew
+_TOLERANCE: Final = 300  # seconds, in both directions; Stripe signs every attempt anew
 _log = structlog.get_logger("flux.stripe")
 
 
@@ -37,32 +37,40 @@ class WebhookRefusedError(RequestError):
         super().__init__("this is not a webhook of the linked Stripe account")
 
 
+class TooManyWebhooksRefusedError(RequestError):
+    """So many requests to this address were refused lately that no more of them are looked into or logged."""
+
+    status = 429
+    code = "webhooks_refused"
+    title = "Too many webhooks refused"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("too many requests to this address were not webhooks of the linked Stripe account")
+        self._seconds = seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self._seconds)}
+
+
 async def receive(connector: Connector, token: str, body: bytes, signature: str) -> None:
     """Take in one webhook; when this returns, its event will not be lost.
 
     Raises:
         NotFoundError: there is no link with this address.
         WebhookRefusedError: the request is forged, replayed, misdirected or malformed.
+        TooManyWebhooksRefusedError: it is, and so were many before.
     """
     now = connector.clock()
-    async with connector.database.read() as connection:
-        found = await find_link(connection, token)
-    if found is None:
+    receiver = await connector.receivers.join(token)
+    if receiver is None:
         raise NotFoundError("there is no webhook at this address; GET /v1/stripe/link says the right one")
-    link, sealed = found
     try:
-        if sealed is None:
-            raise ValueError("the link has no webhook secret yet")
-        secret = connector.box.open(sealed, environment=link.environment, column="webhook_secret")
-        verify(body, signature, [secret], connector.wall())
-        event = parse_event(body)
-        _require_same_account(link, event)
+        event = _verified(connector, receiver, body, signature)
     except ValueError as error:
-        _log.warning("webhook refused", environment=link.environment, reason=str(error))
-        raise WebhookRefusedError from error
-    async with connector.database.write() as connection:
-        await _store(connection, link.environment, event, body, now)
-        await mark(connection, link.environment, changed_objects(event), now)
+        raise _refusal(connector, receiver, error, now) from error
+    is_new = await connector.arrivals.join(Arrival(receiver.environment, event, body, int(now)))
+    connector.count_webhook(receiver.environment, "received" if is_new else "duplicate")
 
 
 def verify(body: bytes, signature: str, secrets: Iterable[str], now: float) -> None:
@@ -78,6 +86,29 @@ def verify(body: bytes, signature: str, secrets: Iterable[str], now: float) -> N
         raise ValueError(f"it was signed {now - signed_at:.0f} seconds ago; is this server's clock right?")
 
 
+def _verified(connector: Connector, receiver: Receiver, body: bytes, signature: str) -> StripeEvent:
+    secrets = _opened(connector, receiver)
+    if not secrets:
+        raise ValueError("the link has no webhook secret yet")
+    verify(body, signature, secrets, connector.wall())
+    event = parse_event(body)
+    _require_same_account(receiver, event)
+    return event
+
+
+def _opened(connector: Connector, receiver: Receiver) -> list[str]:
+    """Return the secrets; those sealed with a key that was lost are passed over, as long as there is another."""
+    opened, lost = [], None
+    for sealed in receiver.secrets:
+        try:
+            opened.append(connector.box.open(sealed, environment=receiver.environment, column=COLUMN))
+        except SealedError as error:
+            lost = error
+    if lost is not None and not opened:
+        raise lost
+    return opened
+
+
 def _is_signed(body: bytes, signature: str, secret: str) -> bool:
     try:
         # Recency is checked by the caller's clock, and in both directions, which the library does not do.
@@ -87,36 +118,19 @@ def _is_signed(body: bytes, signature: str, secret: str) -> bool:
     return True
 
 
-def _require_same_account(link: Link, event: StripeEvent) -> None:
-    if event.livemode != link.livemode:
+def _require_same_account(receiver: Receiver, event: StripeEvent) -> None:
+    if event.livemode != receiver.livemode:
         raise ValueError(f"its event is of {'live' if event.livemode else 'test'} mode, the link is not")
-    if event.account and link.account and event.account != link.account:
-        raise ValueError("its event is of another account than the link's")
+    if event.account and receiver.account and event.account != receiver.account:
+        raise ValueError(f"its event is of account {event.account}, the link of {receiver.account}")
 
 
-async def _store(
-    connection: AsyncConnection, environment: str, event: StripeEvent, body: bytes, now: float
-) -> None:
-    subject = event.object
-    new = {
-        "type": event.type,
-        "object_type": _short(subject.get("object"), 64),
-        "object_id": _short(subject.get("id"), 255),
-        "customer": customer_of(subject),
-        "created_at": event.created_at,
-        "received_at": int(now),
-        "deliveries": 1,
-        "body": body,
-    }
-    await connection.execute(
-        insert(connection, stripe_events)
-        .values(environment=environment, id=event.id, **new)
-        .on_conflict_do_update(
-            index_elements=stripe_events.primary_key,
-            set_={"deliveries": stripe_events.c.deliveries + 1},
-        )
-    )
-
-
-def _short(value: object, length: int) -> str | None:
-    return value[:length] if isinstance(value, str) else None
+def _refusal(connector: Connector, receiver: Receiver, error: ValueError, now: float) -> RequestError:
+    """Return what to answer. True webhooks are let in however many others are refused."""
+    connector.refused.note(receiver.environment, str(error), now)
+    connector.count_webhook(receiver.environment, "refused")
+    seconds = connector.refusals.count(receiver.environment, now)
+    if seconds:
+        return TooManyWebhooksRefusedError(seconds)
+    _log.warning("webhook refused", environment=receiver.environment, reason=str(error))
+    return WebhookRefusedError()

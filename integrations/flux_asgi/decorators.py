@@ -14,16 +14,17 @@ from flux_asgi.middleware import DenialResponse, current_request
 from flux_middleware.decorators import Decorator, counts, gated, is_async_callable, requires
 from flux_middleware.errors import ConfigurationError, EntitlementRequired
 from flux_middleware.gate import GatedRequest, Requirements
+from flux_middleware.keys import FeatureKey, MetricKey
 
 __all__ = ["Meters", "RequiresEntitlement", "meters", "requires_entitlement"]
 
 
-def requires_entitlement(feature: str) -> Decorator:
+def requires_entitlement(feature: FeatureKey) -> Decorator:
     """Run the endpoint only for organizations entitled to `feature`; others get a 403 that names it."""
     return _gated(requires(feature))
 
 
-def meters(metric: str) -> Decorator:
+def meters(metric: MetricKey) -> Decorator:
     """Count a request as one of `metric` when it is answered with a status below 400."""
     return _gated(counts(metric))
 
@@ -35,7 +36,7 @@ class RequiresEntitlement:
     Equal ones run once a request, wherever they were written.
     """
 
-    feature: str
+    feature: FeatureKey
     _requirements: Requirements = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class RequiresEntitlement:
 class Meters:
     """The meter as a FastAPI dependency: `Depends(Meters("api-calls"))`, on a route or a whole router."""
 
-    metric: str
+    metric: MetricKey
     _requirements: Requirements = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

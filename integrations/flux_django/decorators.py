@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from flux_django.middleware import request_of
 from flux_middleware.decorators import Decorator, counts, gated, is_async_callable, requires
 from flux_middleware.gate import Denial, Requirements
+from flux_middleware.keys import FeatureKey, MetricKey
 
 __all__ = ["asked_for", "meters", "requires_entitlement"]
 
@@ -19,12 +20,12 @@ asked_for: set[str] = set()
 """The features and metrics that decorators named, for the system check: code that names some needs the middleware."""
 
 
-def requires_entitlement(feature: str) -> Decorator:
+def requires_entitlement(feature: FeatureKey) -> Decorator:
     """Run the view only for organizations entitled to `feature`; others get a 403 that names it."""
     return _gated(requires(feature))
 
 
-def meters(metric: str) -> Decorator:
+def meters(metric: MetricKey) -> Decorator:
     """Count a request as one of `metric` when it is answered with a status below 400."""
     return _gated(counts(metric))
 

@@ -10,16 +10,17 @@ import flask
 from flux_flask.extension import current_request
 from flux_middleware.decorators import Decorator, counts, gated, is_async_callable, requires
 from flux_middleware.gate import Denial, Requirements
+from flux_middleware.keys import FeatureKey, MetricKey
 
 __all__ = ["meters", "requires_entitlement"]
 
 
-def requires_entitlement(feature: str) -> Decorator:
+def requires_entitlement(feature: FeatureKey) -> Decorator:
     """Run the view only for organizations entitled to `feature`; others get a 403 that names it."""
     return gated(_views, requires(feature))
 
 
-def meters(metric: str) -> Decorator:
+def meters(metric: MetricKey) -> Decorator:
     """Count a request as one of `metric` when it is answered with a status below 400."""
     return gated(_views, counts(metric))
 

@@ -127,7 +127,8 @@ def test_the_end_of_a_trial_begins_a_status(sandbox: RunningSandbox, shop: Shop)
 
     found = types(sandbox, subscription.id)
 
-    assert [name.rpartition(".")[2] for name in found] == ["created", "trialing", "updated", "active"]
+    told = [name.rpartition(".")[2] for name in found]
+    assert told == ["created", "trialing", "trial_will_end", "updated", "active"]
     (event,) = sandbox.stripe.v2.core.events.list({"types": ["v1.customer.subscription.active"]}).data
     assert event.reason is None
 

@@ -1,4 +1,4 @@
-"""A client that keeps everything in memory, for tests of what stands above the client."""
+"""What a gate asks, kept in memory: for tests of the gate alone."""
 
 from __future__ import annotations
 
@@ -31,18 +31,3 @@ class RecordingBilling:
             raise self.broken
         with self._lock:
             self.usage[organization, metric] += quantity
-
-
-class RecordingClient:
-    """What an adapter is given as `client`."""
-
-    def __init__(self) -> None:
-        self.billing = RecordingBilling()
-
-    def entitle(self, organization: str, *features: str) -> None:
-        """Let the organization use the features."""
-        self.billing.entitled |= {(organization, feature) for feature in features}
-
-    def counted(self, organization: str, metric: str = "api-calls") -> int:
-        """Return what was recorded for the organization."""
-        return self.billing.usage[organization, metric]

@@ -149,6 +149,6 @@ async def _plan_form_page(visit: EnvironmentVisit, form: Form) -> Response:
         features=grantable(features, form),
         form=form,
         key=visit.query("key"),
-        prices=price_rows(form),
+        prices=price_rows(form, visit.query("price")),
         metrics=[("", "flat"), *((metric.key, f"per {metric.key}") for metric in metrics)],
     )

@@ -9,16 +9,15 @@ from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, Us
 from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
 from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.forwarder import forward
-from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link, set_link, unlink
+from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link
+from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.outbox import count_outbox
-from flux_server.stripe.reading import list_events, list_failed_reads, list_unknown_customers
-from flux_server.subscriptions.reading import list_unmapped_prices
+from flux_server.stripe.reading import list_failed_reads
 
 __all__ = ["router"]
 
 router = APIRouter(default_response_class=Response)
 
-_EVENTS = 20
 _MOST = 50
 
 
@@ -45,10 +44,10 @@ async def link_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:
 
 @router.post("/{environment}/stripe/unlink")
 async def unlink_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  # noqa: ARG001  asking for it checks it
-    """End the link and forget its secrets."""
-    async with visit.write() as connection:
-        await unlink(connection, visit.key)
-    return visit.goto(visit.address("stripe"), say="The link is ended and its secrets are forgotten.")
+    """End the link, forget its secrets, and remove the webhook endpoint that Flux made."""
+    left = await end_link(visit.site.connector, visit.key, visit.user.email)
+    said = "The link is ended and its secrets are forgotten."
+    return visit.goto(visit.address("stripe"), say=f"{said} But {left}." if left else said)
 
 
 @router.post("/{environment}/stripe/sync")
@@ -57,7 +56,7 @@ async def sync_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  #
     async with visit.write() as connection:
         await require_link(connection, visit.key)
         await mark(connection, visit.key, [ALL_SUBSCRIPTIONS], visit.now)
-    return visit.goto(visit.address("stripe"), say="All subscriptions are being read again.")
+    return visit.goto(visit.address("stripe/drift"), say="All subscriptions are being read again.")
 
 
 @router.post("/{environment}/stripe/forward")
@@ -77,11 +76,8 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
         link = await read_link(connection, visit.key)
         waiting, _ = await oldest_mark(connection, visit.key, visit.now)
         shown = {
-            "events": await list_events(connection, visit.key, _EVENTS),
             "failed": await list_failed_reads(connection, visit.key, _MOST),
             "outbox": await count_outbox(connection, visit.key),
-            "unknown_customers": await list_unknown_customers(connection, visit.key, _MOST),
-            "unmapped_prices": await list_unmapped_prices(connection, visit.key, _MOST),
         }
     form = form or Form.of({"metadata_key": link.metadata_key if link else DEFAULT_METADATA_KEY})
     return visit.page(

@@ -145,8 +145,15 @@ def upgrade() -> None:
             postgresql_where=sa.text("deliveries = 0"),
         )
 
+    op.execute(
+        "INSERT INTO stripe_webhook_secrets (environment, id, secret, shown, kind, added_at) "
+        "SELECT environment, 'first', webhook_secret, '', 'snapshot', created_at "
+        "FROM stripe_links WHERE webhook_secret IS NOT NULL"
+    )
     with op.batch_alter_table("stripe_links", schema=None) as batch_op:
+        batch_op.drop_column("webhook_secret")
         batch_op.add_column(sa.Column("endpoint", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("endpoint_problem", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("permissions", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("reads", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("events_until", sa.BigInteger(), nullable=True))
@@ -193,7 +200,15 @@ def downgrade() -> None:
         batch_op.drop_column("events_until")
         batch_op.drop_column("reads")
         batch_op.drop_column("permissions")
+        batch_op.drop_column("endpoint_problem")
         batch_op.drop_column("endpoint")
+        batch_op.add_column(sa.Column("webhook_secret", sa.LargeBinary(), nullable=True))
+
+    op.execute(
+        "UPDATE stripe_links SET webhook_secret = (SELECT secret FROM stripe_webhook_secrets AS kept "
+        "WHERE kept.environment = stripe_links.environment AND kept.kind = 'snapshot' "
+        "AND kept.expires_at IS NULL LIMIT 1)"
+    )
 
     with op.batch_alter_table("stripe_events", schema=None) as batch_op:
         batch_op.drop_index("ix_stripe_events_missed")

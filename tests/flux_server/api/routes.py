@@ -45,6 +45,7 @@ class Names:
     plan: str = "pro"
     organization: str = "acme"
     customer: str = "cus_1"
+    secret: str = "0123456789abcdef"
     event: str = "evt_1"
 
 
@@ -104,6 +105,9 @@ ROUTES = (
     Route("PUT", "/v1/stripe/link", "admin", {"metadata_key": "org"}, 422),
     Route("GET", "/v1/stripe/link", "read", status=404),
     Route("DELETE", "/v1/stripe/link", "admin", status=404),
+    Route("GET", "/v1/stripe/webhook-secrets", "read"),
+    Route("POST", "/v1/stripe/webhook-secrets", "admin", {"secret": "whsec_abcdefgh"}, 404),
+    Route("DELETE", "/v1/stripe/webhook-secrets/{secret}", "admin", status=404),
     Route("PUT", "/v1/stripe/customers/{customer}", "admin", {"organization": "acme"}, 204),
     Route("DELETE", "/v1/stripe/customers/{customer}", "admin", status=204),
     Route("DELETE", "/v1/organizations/{organization}", "admin", status=204),
@@ -115,6 +119,7 @@ ROUTES = (
     Route("GET", "/v1/stripe/unmapped-prices", "read"),
     Route("POST", "/v1/stripe/sync", "admin", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
+    Route("GET", "/v1/stripe/health", "read", status=404),
     Route("GET", "/v1/stripe/events", "read"),
     Route("GET", "/v1/stripe/events/{event}", "read", status=404),
     Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),

@@ -154,7 +154,7 @@ def test_names_of_live_are_not_found_with_a_key_of_test(server: RunningServer) -
             if route.path.count("{") and route.method in ("GET", "DELETE")
         }
 
-    assert len(found) == 16
+    assert len(found) == 17
     assert set(found.values()) == {404}
 
 

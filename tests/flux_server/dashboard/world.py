@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import Feature, Grant, Metric, UsageBatch, UsageSlot
@@ -13,6 +16,7 @@ from flux_server.environments.api_keys import create_api_key
 from flux_server.organizations.organizations import ensure_organization
 from flux_server.organizations.overrides import add_override
 from flux_server.organizations.records import refresh_record
+from flux_server.stripe.tables import stripe_drift, stripe_subscriptions, stripe_sweeps
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState, save_subscription
 from flux_server.usage.ingest import ingest
 from tests.flux_server.running import NOON, RunningServer
@@ -48,8 +52,13 @@ PAGES = (
     "/test/history?kind=plan&subject=pro",
     "/test/stripe",
     "/live/stripe",
+    "/test/stripe/health",
+    "/live/stripe/health",
     "/test/stripe/events",
     "/test/stripe/event?id=evt_1",
+    "/test/stripe/drift",
+    "/test/stripe/sweep?id=sweep-1",
+    "/test/stripe/quarantine",
     "/test/api-keys",
     "/people",
     "/account",
@@ -116,3 +125,17 @@ async def _hear(connection: AsyncConnection) -> None:
     await log_event(
         connection, "evt_3", NOON - 90, deliveries=3, kind="thin", api_version="2026-10-28.endive"
     )
+    started = {"environment": "test", "reason": "nightly", "started_at": NOON - DAY}
+    read = {"finished_at": NOON - DAY + 60, "seen": 40, "drifted": 1}
+    await connection.execute(insert(stripe_sweeps).values(id="sweep-1", **started, **read))
+    differences = [["status", "active", "past_due"], ["cancel_at", None, NOON], ["si_1.quantity", 1, 1_200]]
+    found = {"object_type": "subscription", "object_id": "sub_1", "organization": "acme", "repair": "saved"}
+    moments = {"since": NOON - 2 * DAY, "found_at": NOON - DAY + 5}
+    drift = {"environment": "test", "sweep": "sweep-1", "differences": json.dumps(differences)}
+    await connection.execute(insert(stripe_drift).values(drift | found | moments))
+    ours = {"environment": "test", "id": "sub_nobody", "customer": "cus_nobody"}
+    item = ItemState("si_9", "price_stray", period_start=NOON, period_end=NOON + DAY)
+    await save_subscription(
+        connection, "test", SubscriptionState("sub_nobody", "active", None, (item,)), NOON
+    )
+    await connection.execute(insert(stripe_subscriptions).values(ours))

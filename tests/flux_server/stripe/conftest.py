@@ -23,7 +23,7 @@ from flux_server.settings import Settings
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.events import ObjectRef
-from flux_server.stripe.link import set_link
+from flux_server.stripe.linking import set_link
 from flux_server.stripe.sync import sync_due
 from flux_server.usage.ingest import ingest
 from tests.flux_server.running import FakeClock

@@ -54,6 +54,7 @@ class StripeDouble:
             "/v1/customers": [],
             "/v1/prices": [],
         }
+        self.shows_secrets = True
         self.meter_events: dict[str, dict[str, str]] = {}
         self.calls: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
@@ -150,10 +151,14 @@ class StripeDouble:
         failure: str | None,
     ) -> Answer:
         if method == "POST":
+            if path.startswith("/v1/webhook_endpoints"):
+                return self._take_endpoint(path, form)
             key = headers.get("idempotency-key", "")
             if key not in self._saved:
                 self._saved[key] = _error(500, "try again") if failure == "saved-500" else self._take(form)
             return self._saved[key]
+        if method == "DELETE":
+            return self._delete(path)
         if path in self.lists:
             return 200, self._page(path, {name: values[0] for name, values in parse_qs(query).items()})
         if path in self.objects:
@@ -165,6 +170,44 @@ class StripeDouble:
             return _error(400, f"An event already exists with identifier {form['identifier']}.")
         self.meter_events[form["identifier"]] = form
         return 200, {"object": "billing.meter_event", "identifier": form["identifier"]}
+
+    def put_endpoints(self, *endpoints: dict[str, Any]) -> None:
+        """Have webhook endpoints from now on, and these to begin with."""
+        self.lists["/v1/webhook_endpoints"] = list(endpoints)
+
+    def _take_endpoint(self, path: str, form: dict[str, str]) -> Answer:
+        if "/v1/webhook_endpoints" not in self.lists:
+            return _error(404, f"No such path: '{path}'")
+        endpoints = self.lists["/v1/webhook_endpoints"]
+        events = [value for name, value in form.items() if name.startswith("enabled_events")]
+        known = next((each for each in endpoints if path.endswith(f"/{each['id']}")), None)
+        if known is not None:
+            known |= {"url": form["url"], "enabled_events": events, "status": "enabled"}
+            return 200, known
+        made = {
+            "id": f"we_{self.calls[path]}",
+            "object": "webhook_endpoint",
+            "url": form["url"],
+            "enabled_events": events,
+            "status": "enabled",
+            "api_version": form["api_version"],
+            "metadata": {
+                name[len("metadata[") : -1]: value
+                for name, value in form.items()
+                if name.startswith("metadata[")
+            },
+        }
+        endpoints.append(made)
+        shown = {"secret": f"whsec_ofdouble{made['id']}"} if self.shows_secrets else {}
+        return 200, made | shown
+
+    def _delete(self, path: str) -> Answer:
+        parent, _, name = path.rpartition("/")
+        found = self.lists.get(parent, [])
+        if name not in [each["id"] for each in found]:
+            return _error(404, f"No such object: '{path}'", code="resource_missing")
+        self.lists[parent] = [each for each in found if each["id"] != name]
+        return 200, {"id": name, "deleted": True}
 
     def _page(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         found = self.lists[path]

@@ -8,7 +8,7 @@ from flux_middleware.errors import InvalidOrganizationError
 from flux_server.organizations.forgetting import OrganizationLiveError, forget_organization
 from flux_server.organizations.organizations import list_organizations, read_organization
 from flux_server.stripe.customers import map_customer, unmap_customer
-from flux_server.stripe.link import set_link
+from flux_server.stripe.linking import set_link
 from flux_server.stripe.owners import find_owners, forget_owner
 from tests.flux_server.stripe.conftest import World
 

@@ -11,12 +11,12 @@ from flux_server.settings import Settings
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.event_log import (
     EventSearch,
-    customer_of,
     prune_due,
     prune_events,
     read_event,
     search_events,
 )
+from flux_server.stripe.events import customer_of
 from flux_server.stripe.tables import stripe_subscriptions
 from tests.flux_server.running import NOON
 from tests.flux_server.stripe.conftest import World

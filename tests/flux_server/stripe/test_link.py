@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
 from flux_server.errors import ConflictError, RequestError, UnavailableError
 from flux_server.stripe.connector import NotLinkedError
-from flux_server.stripe.link import Link, LinkRefusedError, read_link, require_link, set_link, unlink
-from flux_server.stripe.tables import stripe_dirty, stripe_links
+from flux_server.stripe.link import Link, read_link, require_link, unlink
+from flux_server.stripe.link_forms import LinkRefusedError
+from flux_server.stripe.linking import set_link
+from flux_server.stripe.tables import stripe_dirty, stripe_links, stripe_webhook_secrets
 from tests.flux_server.stripe.conftest import KEY, SECRET, World
 from tests.flux_server.stripe.double import Answer
 
@@ -30,9 +34,10 @@ async def test_a_link_shows_no_secret_and_stores_none_readable(unlinked: World) 
     assert link.warnings == ()
     assert KEY not in repr(link)
     async with unlinked.database.read() as connection:
-        row = (await connection.execute(select(stripe_links))).one()
-    assert KEY.encode() not in row.api_key
-    assert SECRET.encode() not in row.webhook_secret
+        key = (await connection.execute(select(stripe_links.c.api_key))).scalar_one()
+        secret = (await connection.execute(select(stripe_webhook_secrets.c.secret))).scalar_one()
+    assert KEY.encode() not in key
+    assert SECRET.encode() not in secret
 
 
 @pytest.mark.parametrize(
@@ -143,11 +148,13 @@ async def test_the_first_link_needs_a_key(unlinked: World) -> None:
     "fields",
     [
         pytest.param({"webhook_secret": "rk_test_abcd"}, id="not-a-secret"),
+        pytest.param({"thin_secret": "rk_test_abcd"}, id="not-a-thin-secret"),
+        pytest.param({"webhook_secret": SECRET, "endpoint": True}, id="an-endpoint-too-many"),
         pytest.param({"metadata_key": ""}, id="no-metadata-key"),
         pytest.param({"metadata_key": "x" * 41}, id="longer-than-stripe-takes"),
     ],
 )
-async def test_malformed_fields_are_refused(unlinked: World, fields: dict[str, str]) -> None:
+async def test_malformed_fields_are_refused(unlinked: World, fields: dict[str, Any]) -> None:
     with pytest.raises(LinkRefusedError):
         await set_link(unlinked.connector, "test", api_key=KEY, **fields)
 

@@ -9,7 +9,8 @@ import stripe as stripe_lib
 from sqlalchemy import select
 
 from flux_server.errors import NotFoundError
-from flux_server.stripe.link import read_link, set_link
+from flux_server.stripe.link import read_link
+from flux_server.stripe.linking import set_link
 from flux_server.stripe.tables import stripe_dirty, stripe_events
 from flux_server.stripe.webhooks import WebhookRefusedError, receive, verify
 from tests.flux_server.running import NOON

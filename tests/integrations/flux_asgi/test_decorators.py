@@ -23,9 +23,9 @@ from starlette.routing import Route
 
 from flux_asgi import FluxMiddleware, Meters, RequiresEntitlement, meters, requires_entitlement
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.contract import acme_later, send
 from tests.integrations.flux_asgi.sites import ASGISite, organization_of
-from tests.integrations.recording import RecordingClient
 
 
 class Item(BaseModel):
@@ -33,14 +33,14 @@ class Item(BaseModel):
 
 
 @pytest.fixture
-def client() -> RecordingClient:
-    client = RecordingClient()
-    client.entitle("acme", "sso")
+def client() -> InMemoryFlux:
+    client = InMemoryFlux()
+    client.grant("acme", "sso")
     return client
 
 
 @pytest.fixture
-def app(client: RecordingClient) -> FastAPI:
+def app(client: InMemoryFlux) -> FastAPI:
     app = FastAPI()
     app.add_middleware(FluxMiddleware, organization=organization_of, client=client)
     return app
@@ -149,7 +149,7 @@ class Views:
     ],
 )
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
-def test_whatever_can_be_called_can_be_gated(client: RecordingClient, view: Any, framework: Any) -> None:
+def test_whatever_can_be_called_can_be_gated(client: InMemoryFlux, view: Any, framework: Any) -> None:
     app = framework(middleware=[Middleware(FluxMiddleware, organization=organization_of, client=client)])
     if framework is FastAPI and isinstance(view, functools.partial):
         app.add_api_route("/", requires_entitlement("sso")(functools.partial(view.func, greeting="hello")))
@@ -194,32 +194,32 @@ def add_streams(app: FastAPI, decorate: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize("path", ["/async-lines", "/lines", "/events"])
 @pytest.mark.filterwarnings("ignore:.*coroutine method 'aclose'.*:RuntimeWarning")
 def test_a_generator_endpoint_returns_its_full_body(
-    app: FastAPI, site: ASGISite, client: RecordingClient, path: str
+    app: FastAPI, site: ASGISite, client: InMemoryFlux, path: str
 ) -> None:
     plain = FastAPI()
     add_streams(plain, unchanged)
     add_streams(app, lambda function: requires_entitlement("sso")(meters("api-calls")(function)))
 
     assert send(site, path, "acme").body == send(ASGISite(plain), path).body != b""
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
 @pytest.mark.parametrize("path", ["/async-lines", "/lines", "/events"])
 def test_a_generator_endpoint_is_refused_before_it_starts(
-    app: FastAPI, site: ASGISite, client: RecordingClient, path: str
+    app: FastAPI, site: ASGISite, client: InMemoryFlux, path: str
 ) -> None:
     add_streams(app, lambda function: requires_entitlement("sso")(meters("api-calls")(function)))
 
     reply = send(site, path, "globex")
 
     assert (reply.status, json.loads(reply.body)["feature"]) == (403, "sso")
-    assert not client.billing.usage
+    assert not client.recorded
 
 
 @pytest.mark.filterwarnings(
     "ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_a_generator_endpoint_says_what_to_do_about_an_asynchronous_resolver(client: RecordingClient) -> None:
+def test_a_generator_endpoint_says_what_to_do_about_an_asynchronous_resolver(client: InMemoryFlux) -> None:
     app = FastAPI()
     app.add_middleware(FluxMiddleware, organization=acme_later, client=client)
     add_streams(app, requires_entitlement("sso"))
@@ -231,7 +231,7 @@ def test_a_generator_endpoint_says_what_to_do_about_an_asynchronous_resolver(cli
     gc.collect()  # the organization that nobody could wait for
 
 
-def test_a_generator_endpoint_can_be_gated_by_dependency(client: RecordingClient) -> None:
+def test_a_generator_endpoint_can_be_gated_by_dependency(client: InMemoryFlux) -> None:
     app = FastAPI(dependencies=[Depends(RequiresEntitlement("sso"))])
     app.add_middleware(FluxMiddleware, organization=acme_later, client=client)
     add_streams(app, unchanged)
@@ -240,7 +240,7 @@ def test_a_generator_endpoint_can_be_gated_by_dependency(client: RecordingClient
 
 
 def test_a_response_that_fails_its_model_is_not_counted(
-    app: FastAPI, site: ASGISite, client: RecordingClient
+    app: FastAPI, site: ASGISite, client: InMemoryFlux
 ) -> None:
     @app.get("/", response_model=Item)
     @meters("api-calls")
@@ -248,11 +248,11 @@ def test_a_response_that_fails_its_model_is_not_counted(
         return {"nonsense": "yes"}
 
     assert send(site, "/", "acme").status == 500
-    assert not client.billing.usage
+    assert not client.recorded
 
 
 def test_a_function_on_two_paths_counts_per_request(
-    app: FastAPI, site: ASGISite, client: RecordingClient
+    app: FastAPI, site: ASGISite, client: InMemoryFlux
 ) -> None:
     @app.get("/a")
     @app.get("/b")
@@ -261,10 +261,10 @@ def test_a_function_on_two_paths_counts_per_request(
         return "view"
 
     assert [send(site, path, "acme").status for path in ("/a", "/b", "/a")] == [200, 200, 200]
-    assert client.counted("acme") == 3
+    assert client.usage("acme", "api-calls") == 3
 
 
-def test_equal_dependencies_count_once(app: FastAPI, site: ASGISite, client: RecordingClient) -> None:
+def test_equal_dependencies_count_once(app: FastAPI, site: ASGISite, client: InMemoryFlux) -> None:
     router = APIRouter(dependencies=[Depends(Meters("api-calls")), Depends(RequiresEntitlement("sso"))])
 
     @router.get("/", dependencies=[Depends(Meters("api-calls"))])
@@ -276,7 +276,7 @@ def test_equal_dependencies_count_once(app: FastAPI, site: ASGISite, client: Rec
 
     assert send(site, "/", "acme").status == 200
     assert send(site, "/", "globex").status == 403
-    assert client.billing.usage == {("acme", "api-calls"): 1}
+    assert client.recorded == {("acme", "api-calls"): 1}
 
 
 def test_a_dependency_can_be_overridden(app: FastAPI, site: ASGISite) -> None:

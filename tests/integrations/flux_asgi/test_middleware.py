@@ -26,18 +26,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flux_asgi import Denial, EntitlementRequired, FluxMiddleware, meters, requires_entitlement
 from flux_asgi import middleware as middleware_module
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.contract import ORGANIZATION_HEADER, assert_says_what_to_add, send
 from tests.integrations.flux_asgi.sites import ASGISite, organization_of, starlette_async
-from tests.integrations.recording import RecordingClient
 
 ACME = {ORGANIZATION_HEADER.replace("-", "_"): "acme"}
 GLOBEX = {ORGANIZATION_HEADER.replace("-", "_"): "globex"}
 
 
 @pytest.fixture
-def client() -> RecordingClient:
-    client = RecordingClient()
-    client.entitle("acme", "sso")
+def client() -> InMemoryFlux:
+    client = InMemoryFlux()
+    client.grant("acme", "sso")
     return client
 
 
@@ -54,7 +54,7 @@ async def metered(request: Request) -> Response:
 ROUTES = [Route("/gated", gated, methods=["GET", "POST"]), Route("/metered", metered)]
 
 
-def flux(client: RecordingClient, **options: Any) -> Middleware:
+def flux(client: InMemoryFlux, **options: Any) -> Middleware:
     return Middleware(FluxMiddleware, organization=organization_of, client=client, **options)
 
 
@@ -94,7 +94,7 @@ def http_scope(**changes: Any) -> Scope:
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "something-new"])
-async def test_other_scopes_pass_through_untouched(client: RecordingClient, kind: str) -> None:
+async def test_other_scopes_pass_through_untouched(client: InMemoryFlux, kind: str) -> None:
     seen: list[tuple[Any, ...]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +113,7 @@ async def test_other_scopes_pass_through_untouched(client: RecordingClient, kind
     assert scope == {"type": kind}
 
 
-async def test_unknown_messages_are_forwarded_as_they_are(client: RecordingClient) -> None:
+async def test_unknown_messages_are_forwarded_as_they_are(client: InMemoryFlux) -> None:
     messages: list[Message] = [
         {"type": "http.response.early_hint", "links": [b"</style.css>"]},
         {"type": "http.response.start", "status": 200, "headers": [], "trailers": True},
@@ -133,7 +133,7 @@ async def test_unknown_messages_are_forwarded_as_they_are(client: RecordingClien
     assert all(got is given for got, given in zip(sent, messages, strict=True))
 
 
-async def test_a_file_sent_by_the_server_counts_once(client: RecordingClient, tmp_path: Any) -> None:
+async def test_a_file_sent_by_the_server_counts_once(client: InMemoryFlux, tmp_path: Any) -> None:
     file = tmp_path / "report.txt"
     file.write_text("report")
 
@@ -145,10 +145,10 @@ async def test_a_file_sent_by_the_server_counts_once(client: RecordingClient, tm
     sent = await call(app, http_scope(extensions={"http.response.pathsend": {}}))
 
     assert sent[-1]["type"] == "http.response.pathsend"
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
-async def test_an_exception_propagates_unchanged(client: RecordingClient) -> None:
+async def test_an_exception_propagates_unchanged(client: InMemoryFlux) -> None:
     error = RuntimeError("view failed")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +161,7 @@ async def test_an_exception_propagates_unchanged(client: RecordingClient) -> Non
 
 
 @pytest.mark.parametrize(("status", "counted"), [(403, 0), (200, 1)])
-def test_the_final_status_decides(client: RecordingClient, status: int, counted: int) -> None:
+def test_the_final_status_decides(client: InMemoryFlux, status: int, counted: int) -> None:
     class RestyledError(Exception):
         pass
 
@@ -177,10 +177,10 @@ def test_the_final_status_decides(client: RecordingClient, status: int, counted:
     )
 
     assert send(ASGISite(app), "/", "acme").status == status
-    assert client.counted("acme") == counted
+    assert client.usage("acme", "api-calls") == counted
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_stream_is_counted(client: RecordingClient) -> None:
+async def test_a_client_that_leaves_in_the_middle_of_a_stream_is_counted(client: InMemoryFlux) -> None:
     @meters("api-calls")
     async def endpoint() -> None:
         return None
@@ -192,40 +192,38 @@ async def test_a_client_that_leaves_in_the_middle_of_a_stream_is_counted(client:
 
     await call(FluxMiddleware(app, organization=organization_of, client=client), http_scope())
 
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/redirected"])
-def test_what_has_no_endpoint_is_nobodys_business(client: RecordingClient, path: str) -> None:
+def test_what_has_no_endpoint_is_nobodys_business(client: InMemoryFlux, path: str) -> None:
     routes = [Route("/redirected/", metered)]
     app = Starlette(routes=routes, middleware=[flux(client)])
 
     assert send(ASGISite(app), path, "acme").status in {404, 307}
-    assert not client.billing.usage
+    assert not client.recorded
 
 
-def test_a_wrong_method_is_neither_gated_nor_counted(client: RecordingClient) -> None:
+def test_a_wrong_method_is_neither_gated_nor_counted(client: InMemoryFlux) -> None:
     app = Starlette(routes=ROUTES, middleware=[flux(client)])
 
     assert send(ASGISite(app), "/metered", "acme", "DELETE").status == 405
     assert send(ASGISite(app), "/gated", "globex", "DELETE").status == 405
-    assert not client.billing.usage
+    assert not client.recorded
 
 
 @pytest.mark.parametrize("inner_has_it", [True, False])
 @pytest.mark.parametrize("outer_has_it", [2, 1])
-def test_installed_twice_it_counts_once(
-    client: RecordingClient, outer_has_it: int, inner_has_it: bool
-) -> None:
+def test_installed_twice_it_counts_once(client: InMemoryFlux, outer_has_it: int, inner_has_it: bool) -> None:
     inner = Starlette(routes=ROUTES, middleware=[flux(client)] if inner_has_it else [])
     app = Starlette(routes=[Mount("/inner", inner)], middleware=[flux(client)] * outer_has_it)
 
     assert send(ASGISite(app), "/inner/metered", "acme").status == 200
     assert send(ASGISite(app), "/inner/gated", "globex").status == 403
-    assert client.billing.usage == {("acme", "api-calls"): 1}
+    assert client.recorded == {("acme", "api-calls"): 1}
 
 
-def test_a_mounted_applications_own_organization_counts(client: RecordingClient) -> None:
+def test_a_mounted_applications_own_organization_counts(client: InMemoryFlux) -> None:
     middleware = Middleware(FluxMiddleware, organization=lambda scope: "globex", client=client)
     inner = Starlette(routes=ROUTES, middleware=[middleware])
     app = Starlette(routes=[Mount("/inner", inner)], middleware=[flux(client)])
@@ -234,7 +232,7 @@ def test_a_mounted_applications_own_organization_counts(client: RecordingClient)
 
 
 @pytest.mark.parametrize("path", ["/direct", "/router/nested", "/fast/gated", "/star/gated"])
-def test_routes_are_gated_however_they_are_reached(client: RecordingClient, path: str) -> None:
+def test_routes_are_gated_however_they_are_reached(client: InMemoryFlux, path: str) -> None:
     @requires_entitlement("sso")
     @meters("api-calls")
     async def view() -> str:
@@ -255,7 +253,7 @@ def test_routes_are_gated_however_they_are_reached(client: RecordingClient, path
     assert send(ASGISite(app), path, "globex").status == 403
 
 
-def test_middleware_that_copies_the_context_changes_nothing(client: RecordingClient) -> None:
+def test_middleware_that_copies_the_context_changes_nothing(client: InMemoryFlux) -> None:
     class Copying(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
             return await call_next(request)
@@ -265,11 +263,11 @@ def test_middleware_that_copies_the_context_changes_nothing(client: RecordingCli
         assert [send(site, "/gated", name).status for name in ("acme", "globex")] == [200, 403]
         assert send(site, "/metered", "acme").status == 200
 
-    assert client.counted("acme") == 2
+    assert client.usage("acme", "api-calls") == 2
 
 
 @pytest.mark.parametrize("cors_outside", [True, False])
-def test_a_preflight_is_answered_in_either_order(client: RecordingClient, cors_outside: bool) -> None:
+def test_a_preflight_is_answered_in_either_order(client: InMemoryFlux, cors_outside: bool) -> None:
     cors = Middleware(CORSMiddleware, allow_origins=["*"])
     order = [cors, flux(client)] if cors_outside else [flux(client), cors]
     app = Starlette(routes=ROUTES, middleware=order)
@@ -284,12 +282,12 @@ def test_a_preflight_is_answered_in_either_order(client: RecordingClient, cors_o
     assert denial.headers["access-control-allow-origin"] == "*"
 
 
-def test_counting_does_not_wait_for_background_tasks(client: RecordingClient) -> None:
+def test_counting_does_not_wait_for_background_tasks(client: InMemoryFlux) -> None:
     counted_before: list[int] = []
 
     @meters("api-calls")
     async def view(request: Request) -> Response:
-        task = BackgroundTask(lambda: counted_before.append(client.counted("acme")))
+        task = BackgroundTask(lambda: counted_before.append(client.usage("acme", "api-calls")))
         return PlainTextResponse("view", background=task)
 
     send(ASGISite(Starlette(routes=[Route("/", view)], middleware=[flux(client)])), "/", "acme")
@@ -299,7 +297,7 @@ def test_counting_does_not_wait_for_background_tasks(client: RecordingClient) ->
 
 @pytest.mark.parametrize(("status", "when"), [(200, [0, 1]), (204, [1, 1]), (304, [1, 1])])
 async def test_whoever_has_the_answer_can_read_the_count(
-    client: RecordingClient, status: int, when: list[int]
+    client: InMemoryFlux, status: int, when: list[int]
 ) -> None:
     counted: list[int] = []
 
@@ -311,7 +309,7 @@ async def test_whoever_has_the_answer_can_read_the_count(
         return {"type": "http.request"}
 
     async def count(message: Message) -> None:
-        counted.append(client.counted("acme"))
+        counted.append(client.usage("acme", "api-calls"))
 
     app = Starlette(routes=[Route("/", view)], middleware=[flux(client)])
     await app(http_scope(), receive, count)
@@ -319,7 +317,7 @@ async def test_whoever_has_the_answer_can_read_the_count(
     assert counted == when  # at the headers, at the body
 
 
-def test_a_task_that_outlives_its_request_decides_nothing(client: RecordingClient) -> None:
+def test_a_task_that_outlives_its_request_decides_nothing(client: InMemoryFlux) -> None:
     failures: list[BaseException] = []
 
     @requires_entitlement("sso")
@@ -341,7 +339,7 @@ def test_a_task_that_outlives_its_request_decides_nothing(client: RecordingClien
     assert "after its request was answered" in str(failures[0])
 
 
-def test_nothing_is_left_in_the_context(client: RecordingClient) -> None:
+def test_nothing_is_left_in_the_context(client: InMemoryFlux) -> None:
     async def scenario() -> None:
         app = Starlette(routes=ROUTES, middleware=[flux(client)])
         await call(app, http_scope(path="/gated"))
@@ -358,7 +356,7 @@ def test_a_decorator_without_the_middleware_says_what_to_add() -> None:
     assert_says_what_to_add(raised.value, "app.add_middleware(FluxMiddleware, organization=...)")
 
 
-def test_a_decorator_above_the_route_does_not_leak_the_view(client: RecordingClient) -> None:
+def test_a_decorator_above_the_route_does_not_leak_the_view(client: InMemoryFlux) -> None:
     app = FastAPI()
 
     @requires_entitlement("sso")
@@ -372,7 +370,7 @@ def test_a_decorator_above_the_route_does_not_leak_the_view(client: RecordingCli
         ask(app, "/", **ACME)
 
 
-def test_the_application_can_answer_a_denial_in_its_own_way(client: RecordingClient) -> None:
+def test_the_application_can_answer_a_denial_in_its_own_way(client: InMemoryFlux) -> None:
     async def page(scope: Scope, denial: Denial) -> Response:
         return JSONResponse({"upgrade": denial.feature, "path": scope["path"]}, denial.status)
 
@@ -382,7 +380,7 @@ def test_the_application_can_answer_a_denial_in_its_own_way(client: RecordingCli
     assert (response.status_code, response.json()) == (403, {"upgrade": "sso", "path": "/gated"})
 
 
-def test_an_entitlement_error_of_the_applications_own_is_not_answered_for_it(client: RecordingClient) -> None:
+def test_an_entitlement_error_of_the_applications_own_is_not_answered_for_it(client: InMemoryFlux) -> None:
     async def view(request: Request) -> Response:
         raise EntitlementRequired("sso", "acme")
 
@@ -392,7 +390,7 @@ def test_an_entitlement_error_of_the_applications_own_is_not_answered_for_it(cli
         ask(app, "/", **ACME)
 
 
-def test_options_is_no_way_round_the_gate(client: RecordingClient) -> None:
+def test_options_is_no_way_round_the_gate(client: InMemoryFlux) -> None:
     app = Starlette(routes=[Route("/", gated, methods=["GET", "OPTIONS"])], middleware=[flux(client)])
 
     refused = send(ASGISite(app), "/", "globex", "OPTIONS")
@@ -412,7 +410,7 @@ def test_importing_the_adapter_loads_no_other_framework() -> None:
     assert output.stdout == "[]\n"
 
 
-def test_a_client_that_makes_no_sense_of_an_organization_is_refused_at_start(client: RecordingClient) -> None:
+def test_a_client_that_makes_no_sense_of_an_organization_is_refused_at_start(client: InMemoryFlux) -> None:
     with pytest.raises(ConfigurationError, match="organization is a function"):
         FluxMiddleware(Starlette(), organization="acme", client=client)  # type: ignore[arg-type]
 
@@ -440,7 +438,7 @@ def served(app: ASGIApp) -> Iterator[str]:
         thread.join(10)
 
 
-def test_through_a_real_server(client: RecordingClient) -> None:
+def test_through_a_real_server(client: InMemoryFlux) -> None:
     acme, globex = {ORGANIZATION_HEADER: "acme"}, {ORGANIZATION_HEADER: "globex"}
     with served(starlette_async(client=client).app) as url, httpx.Client(base_url=url) as http:
         assert http.get("/gated", headers=acme).text == "gated"
@@ -448,4 +446,4 @@ def test_through_a_real_server(client: RecordingClient) -> None:
         assert http.head("/gated", headers=globex).content == b""
         assert http.get("/streams", headers=acme).text == "onetwothree"
         assert http.get("/answers/204", headers=acme).status_code == 204
-        assert client.counted("acme") == 2
+        assert client.usage("acme", "api-calls") == 2

@@ -6,17 +6,17 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.flux_django import sites
-from tests.integrations.recording import RecordingClient
 
-client = RecordingClient()
-client.entitle("acme", "sso")
+client = InMemoryFlux()
+client.grant("acme", "sso")
 site = sites.django_sync("wsgi", client=client)
 
 
 def counted(request: HttpRequest) -> HttpResponse:
     """Answer what was counted for the organization that asks."""
-    return HttpResponse(client.counted(sites.organization_of(request) or ""))
+    return HttpResponse(client.usage(sites.organization_of(request) or "", "api-calls"))
 
 
 settings.configure(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.contract import AdapterContract, MakeSite, Site
 from tests.integrations.flux_django import sites
-from tests.integrations.recording import RecordingClient
 
 
 class TestDjango(AdapterContract):
@@ -30,6 +30,6 @@ class TestDjango(AdapterContract):
             yield make
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-    def test_a_stream_that_fails_is_not_counted(self, site: Site, client: RecordingClient) -> None:
+    def test_a_stream_that_fails_is_not_counted(self, site: Site, client: InMemoryFlux) -> None:
         super().test_a_stream_that_fails_is_not_counted(site, client)
         gc.collect()  # under ASGI, Django leaves the file of the request's body open when a stream fails

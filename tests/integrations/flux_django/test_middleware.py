@@ -24,9 +24,9 @@ from flux_django import Denial, meters, requires_entitlement
 from flux_django.checks import check_installation
 from flux_django.middleware import FluxMiddleware
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.contract import ORGANIZATION_HEADER, assert_says_what_to_add
 from tests.integrations.flux_django.sites import organization_of
-from tests.integrations.recording import RecordingClient
 
 ACME = {ORGANIZATION_HEADER: "acme"}
 GLOBEX = {ORGANIZATION_HEADER: "globex"}
@@ -34,14 +34,14 @@ Project = Callable[..., None]
 
 
 @pytest.fixture
-def client() -> RecordingClient:
-    client = RecordingClient()
-    client.entitle("acme", "sso")
+def client() -> InMemoryFlux:
+    client = InMemoryFlux()
+    client.grant("acme", "sso")
     return client
 
 
 @pytest.fixture
-def project(client: RecordingClient) -> Iterator[Project]:
+def project(client: InMemoryFlux) -> Iterator[Project]:
     """Serve one view at `/view`."""
     enabled: list[override_settings] = []
 
@@ -68,7 +68,7 @@ async def async_view(request: HttpRequest) -> HttpResponseBase:
 
 
 async def test_an_asynchronous_view_makes_no_thread_hop(
-    project: Project, client: RecordingClient, monkeypatch: pytest.MonkeyPatch
+    project: Project, client: InMemoryFlux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project(async_view)
     hops: list[object] = []
@@ -84,7 +84,7 @@ async def test_an_asynchronous_view_makes_no_thread_hop(
     assert [response.status_code for response in responses] == [200, 403]
     # Django closes and announces the end of each response in a thread; nothing of ours is among these.
     assert not [hop for hop in hops if "flux" in getattr(hop, "__module__", "")]
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
 def test_the_middleware_is_as_asynchronous_as_what_is_below_it() -> None:
@@ -95,22 +95,22 @@ def test_the_middleware_is_as_asynchronous_as_what_is_below_it() -> None:
     assert not iscoroutinefunction(FluxMiddleware(lambda request: HttpResponse()))
 
 
-def test_installed_twice_it_counts_once(project: Project, client: RecordingClient) -> None:
+def test_installed_twice_it_counts_once(project: Project, client: InMemoryFlux) -> None:
     project(view)
 
     with override_settings(MIDDLEWARE=settings.MIDDLEWARE * 2):
         assert Client(headers=ACME).get("/view").status_code == 200
 
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
 def test_a_request_that_resolves_to_nothing_is_nobodys_business(
-    project: Project, client: RecordingClient
+    project: Project, client: InMemoryFlux
 ) -> None:
     project(view)
 
     assert Client(headers=ACME).get("/nowhere").status_code == 404
-    assert not client.billing.usage
+    assert not client.recorded
 
 
 def test_a_request_past_the_middleware_says_what_to_add() -> None:
@@ -195,7 +195,7 @@ def test_the_check_is_content_with_a_complete_installation(project: Project) -> 
 
 
 @pytest.mark.parametrize("sized", [True, False])
-def test_a_stream_counts_when_it_is_over(project: Project, client: RecordingClient, sized: bool) -> None:
+def test_a_stream_counts_when_it_is_over(project: Project, client: InMemoryFlux, sized: bool) -> None:
     @meters("api-calls")
     def stream(request: HttpRequest) -> HttpResponseBase:
         response = StreamingHttpResponse(iter([b"one", b"two"]))
@@ -206,14 +206,14 @@ def test_a_stream_counts_when_it_is_over(project: Project, client: RecordingClie
     project(stream)
     response = Client(headers=ACME).get("/view")
 
-    assert client.counted("acme") == sized
+    assert client.usage("acme", "api-calls") == sized
     assert b"".join(response) == b"onetwo"
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
     response.close()
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
-def test_a_stream_that_the_client_leaves_is_counted(project: Project, client: RecordingClient) -> None:
+def test_a_stream_that_the_client_leaves_is_counted(project: Project, client: InMemoryFlux) -> None:
     closed: list[str] = []
 
     def body() -> Iterator[bytes]:
@@ -232,13 +232,11 @@ def test_a_stream_that_the_client_leaves_is_counted(project: Project, client: Re
     next(iter(response))
     response.close()
 
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
     assert closed == ["closed"]
 
 
-async def test_an_asynchronous_stream_counts_when_it_is_over(
-    project: Project, client: RecordingClient
-) -> None:
+async def test_an_asynchronous_stream_counts_when_it_is_over(project: Project, client: InMemoryFlux) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"one"
         await asyncio.sleep(0)
@@ -251,12 +249,12 @@ async def test_an_asynchronous_stream_counts_when_it_is_over(
     project(stream)
     response: Any = await AsyncClient().get("/view", headers=ACME)
 
-    assert client.counted("acme") == 0
+    assert client.usage("acme", "api-calls") == 0
     assert b"".join([chunk async for chunk in response]) == b"onetwo"
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
-def test_a_file_counts_once(project: Project, client: RecordingClient, tmp_path: Path) -> None:
+def test_a_file_counts_once(project: Project, client: InMemoryFlux, tmp_path: Path) -> None:
     file = tmp_path / "report.txt"
     file.write_text("report")
 
@@ -269,10 +267,10 @@ def test_a_file_counts_once(project: Project, client: RecordingClient, tmp_path:
 
     assert b"".join(response) == b"report"
     response.close()
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
-def test_options_is_no_way_round_the_gate(project: Project, client: RecordingClient) -> None:
+def test_options_is_no_way_round_the_gate(project: Project, client: InMemoryFlux) -> None:
     project(view)
     response = Client(headers=GLOBEX).options("/view")
 

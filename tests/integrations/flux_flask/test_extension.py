@@ -14,23 +14,23 @@ import pytest
 
 from flux_flask import Denial, Flux, meters, requires_entitlement
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.testing import InMemoryFlux
 from tests.integrations.contract import ORGANIZATION_HEADER, acme_later, assert_says_what_to_add, send
 from tests.integrations.flux_flask.sites import FlaskSite, flask_sync, organization_of
-from tests.integrations.recording import RecordingClient
 
 ACME = {ORGANIZATION_HEADER: "acme"}
 GLOBEX = {ORGANIZATION_HEADER: "globex"}
 
 
 @pytest.fixture
-def client() -> RecordingClient:
-    client = RecordingClient()
-    client.entitle("acme", "sso")
+def client() -> InMemoryFlux:
+    client = InMemoryFlux()
+    client.grant("acme", "sso")
     return client
 
 
 @pytest.fixture
-def flux(client: RecordingClient) -> Flux:
+def flux(client: InMemoryFlux) -> Flux:
     return Flux(organization=organization_of, client=client)
 
 
@@ -57,15 +57,15 @@ def app(flux: Flux) -> flask.Flask:
     return app
 
 
-def test_initializing_twice_counts_once(app: flask.Flask, flux: Flux, client: RecordingClient) -> None:
+def test_initializing_twice_counts_once(app: flask.Flask, flux: Flux, client: InMemoryFlux) -> None:
     flux.init_app(app)
 
     assert send(FlaskSite(app), "/metered", "acme").status == 200
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
     assert app.extensions["flux"] is flux
 
 
-def test_one_extension_serves_two_applications(flux: Flux, client: RecordingClient) -> None:
+def test_one_extension_serves_two_applications(flux: Flux, client: InMemoryFlux) -> None:
     first, second = make_app(), make_app()
     flux.init_app(first)
     flux.init_app(second)
@@ -117,15 +117,15 @@ def test_flasks_own_answer_to_options_is_untouched(app: flask.Flask) -> None:
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "GET", 404), ("/gated", "POST", 405)])
 def test_what_has_no_view_is_nobodys_business(
-    app: flask.Flask, client: RecordingClient, path: str, method: str, status: int
+    app: flask.Flask, client: InMemoryFlux, path: str, method: str, status: int
 ) -> None:
     assert send(FlaskSite(app), path, "globex", method).status == status
-    assert not client.billing.usage
+    assert not client.recorded
 
 
 @pytest.mark.parametrize("setting", ["TESTING", "PROPAGATE_EXCEPTIONS"])
 def test_an_exception_that_propagates_is_not_counted(
-    app: flask.Flask, client: RecordingClient, setting: str
+    app: flask.Flask, client: InMemoryFlux, setting: str
 ) -> None:
     error = RuntimeError("view failed")
 
@@ -139,12 +139,12 @@ def test_an_exception_that_propagates_is_not_counted(
     with pytest.raises(RuntimeError) as raised:
         send(FlaskSite(app), "/raises", "acme")
     assert raised.value is error
-    assert not client.billing.usage
+    assert not client.recorded
     assert send(FlaskSite(app), "/metered").status == 200
-    assert not client.billing.usage
+    assert not client.recorded
 
 
-def test_a_status_changed_by_another_extension_decides(app: flask.Flask, client: RecordingClient) -> None:
+def test_a_status_changed_by_another_extension_decides(app: flask.Flask, client: InMemoryFlux) -> None:
     @app.after_request
     def maintenance(response: flask.Response) -> flask.Response:
         response.status_code = 503
@@ -152,19 +152,19 @@ def test_a_status_changed_by_another_extension_decides(app: flask.Flask, client:
 
     send(FlaskSite(app), "/metered", "acme")
 
-    assert not client.billing.usage
+    assert not client.recorded
 
 
-def test_an_error_after_the_view_is_not_counted(app: flask.Flask, client: RecordingClient) -> None:
+def test_an_error_after_the_view_is_not_counted(app: flask.Flask, client: InMemoryFlux) -> None:
     @app.after_request
     def broken(response: flask.Response) -> flask.Response:
         raise RuntimeError("session could not be saved")
 
     assert send(FlaskSite(app), "/metered", "acme").status == 500
-    assert not client.billing.usage
+    assert not client.recorded
 
 
-def test_a_handled_exception_counts_by_its_response(app: flask.Flask, client: RecordingClient) -> None:
+def test_a_handled_exception_counts_by_its_response(app: flask.Flask, client: InMemoryFlux) -> None:
     @app.get("/raises")
     @meters("api-calls")
     def raises() -> str:
@@ -175,7 +175,7 @@ def test_a_handled_exception_counts_by_its_response(app: flask.Flask, client: Re
         return "found elsewhere"
 
     assert send(FlaskSite(app), "/raises", "acme").status == 200
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
 def add_stream(app: flask.Flask, closed: list[str]) -> None:
@@ -192,33 +192,33 @@ def add_stream(app: flask.Flask, closed: list[str]) -> None:
         return flask.Response(flask.stream_with_context(body()))
 
 
-def test_a_stream_counts_when_it_ends(app: flask.Flask, client: RecordingClient) -> None:
+def test_a_stream_counts_when_it_ends(app: flask.Flask, client: InMemoryFlux) -> None:
     closed: list[str] = []
     add_stream(app, closed)
 
     with app.test_client().get("/stream", headers=ACME, buffered=False) as response:
         chunks = response.iter_encoded()
         assert next(iter(chunks)) == b"/stream"
-        assert client.counted("acme") == 0
+        assert client.usage("acme", "api-calls") == 0
         assert list(chunks) == [b"end"]
-        assert client.counted("acme") == 1
-    assert client.counted("acme") == 1
+        assert client.usage("acme", "api-calls") == 1
+    assert client.usage("acme", "api-calls") == 1
     assert closed == ["closed"]
 
 
-def test_a_stream_that_the_client_leaves_is_counted(app: flask.Flask, client: RecordingClient) -> None:
+def test_a_stream_that_the_client_leaves_is_counted(app: flask.Flask, client: InMemoryFlux) -> None:
     closed: list[str] = []
     add_stream(app, closed)
 
     with app.test_client().get("/stream", headers=ACME, buffered=False) as response:
         assert next(iter(response.iter_encoded())) == b"/stream"
 
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
     assert closed == ["closed"]
 
 
 def test_a_file_counts_and_is_left_to_the_server(
-    app: flask.Flask, client: RecordingClient, tmp_path: Any
+    app: flask.Flask, client: InMemoryFlux, tmp_path: Any
 ) -> None:
     file = tmp_path / "report.txt"
     file.write_text("report")
@@ -229,10 +229,10 @@ def test_a_file_counts_and_is_left_to_the_server(
         return flask.send_file(file)
 
     assert send(FlaskSite(app), "/file", "acme").body == b"report"
-    assert client.counted("acme") == 1
+    assert client.usage("acme", "api-calls") == 1
 
 
-def test_a_synchronous_and_an_asynchronous_view_wait_for_the_organization(client: RecordingClient) -> None:
+def test_a_synchronous_and_an_asynchronous_view_wait_for_the_organization(client: InMemoryFlux) -> None:
     app = make_app()
 
     @app.get("/async")
@@ -246,7 +246,7 @@ def test_a_synchronous_and_an_asynchronous_view_wait_for_the_organization(client
     assert send(FlaskSite(app), "/async").body == b"async"
 
 
-def test_the_application_can_answer_a_denial_in_its_own_way(client: RecordingClient) -> None:
+def test_the_application_can_answer_a_denial_in_its_own_way(client: InMemoryFlux) -> None:
     def page(request: flask.Request, denial: Denial) -> tuple[dict[str, str], int]:
         return {"upgrade": denial.feature, "path": request.path}, denial.status
 
@@ -300,7 +300,7 @@ class QuietHandler(WSGIRequestHandler):
         """Keep the test's output readable."""
 
 
-def test_through_a_real_server(client: RecordingClient) -> None:
+def test_through_a_real_server(client: InMemoryFlux) -> None:
     with make_server("127.0.0.1", 0, flask_sync(client=client).app, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -313,4 +313,4 @@ def test_through_a_real_server(client: RecordingClient) -> None:
         server.shutdown()
         thread.join(10)
 
-    assert client.counted("acme") == 2
+    assert client.usage("acme", "api-calls") == 2
