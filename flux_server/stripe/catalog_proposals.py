@@ -12,7 +12,7 @@ from flux_server.errors import UnavailableError
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.errors import CallError, KeyRefusedError
 from flux_server.stripe.first_catalog import propose_catalog
-from flux_server.stripe.link import LinkRefusedError
+from flux_server.stripe.link_forms import LinkRefusedError
 from flux_server.subscriptions.reading import list_bought_prices
 
 __all__ = ["propose_from_stripe"]

@@ -20,6 +20,7 @@ from flux_server.database import insert
 from flux_server.environments.revisions import lock
 from flux_server.organizations.organizations import ensure_organization
 from flux_server.organizations.records import refresh_record
+from flux_server.stripe.active_entitlements import ENTITLEMENTS, mark_entitlements, save_entitlements
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import (
@@ -36,7 +37,7 @@ from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter, unknown_meters
 from flux_server.stripe.pacing import retry_delay
 from flux_server.stripe.planning import plan_again
-from flux_server.stripe.price_shapes import StripePrice, StripeProduct, absent_price
+from flux_server.stripe.price_shapes import StripeFeature, StripePrice, StripeProduct, absent_price
 from flux_server.stripe.prices import save_price, save_product, unknown_prices
 from flux_server.stripe.shapes import (
     StripeCheckout,
@@ -187,8 +188,11 @@ async def _save_state(
         await ensure_organization(connection, environment, organization, now=now)
     state = replace(state, organization=organization)
     touched = await save_subscription(connection, environment, state, now)
-    for owner in sorted(touched):
-        await refresh_record(connection, environment, owner, now)
+    changed = [
+        owner for owner in sorted(touched) if await refresh_record(connection, environment, owner, now)
+    ]
+    if changed:  # and so may have what Stripe entitles the customer to
+        await mark_entitlements(connection, environment, [customer], now)
     await plan_again(connection, environment, touched)
 
 
@@ -224,6 +228,12 @@ async def _save_product(
         await save_product(connection, claim.environment, found)
 
 
+async def _save_entitlements(
+    connection: AsyncConnection, claim: Claim, found: tuple[StripeFeature, ...] | None, now: float
+) -> None:
+    await save_entitlements(connection, claim.environment, claim.object.id, found or (), now)
+
+
 async def _fetch_all(api: StripeApi, _: str) -> list[str]:
     return [subscription async for subscription in api.subscription_ids()]
 
@@ -251,6 +261,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "billing.meter": _Reader(StripeApi.meter, _save_meter, needed=False),
     "price": _Reader(StripeApi.price, _save_price, needed=False),
     "product": _Reader(StripeApi.product, _save_product, needed=False),
+    ENTITLEMENTS: _Reader(StripeApi.active_entitlements, _save_entitlements, needed=False),
     "invoice": _Reader(StripeApi.invoice_subscriptions, mark_subscriptions, needed=False),
     "subscription_schedule": _Reader(StripeApi.schedule_subscriptions, mark_subscriptions, needed=False),
     "subscriptions": _Reader(_fetch_all, _mark_all),

@@ -20,6 +20,25 @@ _ITEM_INDEXES = (
 
 def upgrade() -> None:
     op.create_table(
+        "outside_grants",
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("author", sa.String(length=64), nullable=False),
+        sa.Column("organization", sa.String(length=255), nullable=False),
+        sa.Column("feature", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["environment", "organization"],
+            ["organizations.environment", "organizations.id"],
+            name=op.f("fk_outside_grants_environment_organizations"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "environment", "author", "organization", "feature", name=op.f("pk_outside_grants")
+        ),
+    )
+    op.create_index(
+        "ix_outside_grants_environment_organization", "outside_grants", ["environment", "organization"]
+    )
+    op.create_table(
         "stripe_active_entitlements",
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("customer", sa.String(length=255), nullable=False),
@@ -224,6 +243,7 @@ def downgrade() -> None:
         batch_op.drop_column("email")
         batch_op.drop_column("name")
 
+    op.drop_table("outside_grants")
     op.drop_table("stripe_webhook_secrets")
     with op.batch_alter_table("stripe_sweeps", schema=None) as batch_op:
         batch_op.drop_index("ix_stripe_sweeps_environment_started_at")

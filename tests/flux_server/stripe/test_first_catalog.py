@@ -12,7 +12,7 @@ from flux_server.catalog.state import CatalogState
 from flux_server.organizations.catalog_documents import apply_document, compare_document
 from flux_server.stripe.catalog_proposals import propose_from_stripe
 from flux_server.stripe.first_catalog import SoldInStripe, propose_catalog
-from flux_server.stripe.link import LinkRefusedError
+from flux_server.stripe.link_forms import LinkRefusedError
 from flux_server.stripe.price_shapes import StripeFeature, StripePrice, StripeProduct
 from flux_server.stripe.shapes import StripeMeter
 from tests.flux_server.running import NOON
