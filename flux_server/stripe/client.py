@@ -46,6 +46,7 @@ stripe_lib.enable_telemetry = False
 
 _TIMEOUT = 20.0
 _PAGE: Final = 100
+_UNPAID: Final = frozenset({"past_due", "unpaid"})
 
 # The request never left this machine.
 _NOT_SENT = (
@@ -130,7 +131,18 @@ class StripeApi:
             found = (await self._v1.subscriptions.retrieve_async(subscription)).to_dict(for_json=True)
             paged = (found.get("items") or {}).get("has_more")
             more = await self._more_items(found) if paged else []
-        return read_subscription(found, more)
+            invoice = await self._unpaid_invoice(found) if found.get("status") in _UNPAID else None
+        return read_subscription(found, more, invoice)
+
+    async def _unpaid_invoice(self, subscription: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the latest invoice, which tells since when it is unpaid; None if the key may not read invoices."""
+        invoice = subscription.get("latest_invoice")
+        if not isinstance(invoice, str):
+            return invoice if isinstance(invoice, Mapping) else None
+        try:
+            return (await self._v1.invoices.retrieve_async(invoice)).to_dict(for_json=True)
+        except (stripe_lib.PermissionError, stripe_lib.InvalidRequestError):
+            return None  # then it is unpaid since that was first seen
 
     async def _more_items(self, subscription: Mapping[str, Any]) -> list[dict[str, Any]]:
         last = subscription["items"]["data"][-1]["id"]

@@ -29,6 +29,7 @@ __all__ = [
 
 _RENEWAL = 120  # Stripe needs a moment to renew a subscription whose period is over
 _OVERDUE = 3600  # and a renewal that has not come by then is asked for this often
+_LONGEST_WORD = 64
 _RENEWING = frozenset({"active", "past_due", "trialing"})
 
 
@@ -77,18 +78,21 @@ class StripeMeter:
 
 @shape
 def read_subscription(
-    data: Mapping[str, Any], more_items: Sequence[Mapping[str, Any]] = ()
+    data: Mapping[str, Any],
+    more_items: Sequence[Mapping[str, Any]] = (),
+    invoice: Mapping[str, Any] | None = None,
 ) -> StripeSubscription:
-    """Parse a subscription; `more_items` are those that did not fit in it."""
+    """Parse a subscription; `more_items` are those that did not fit in it, `invoice` is its latest, if it was read."""
     items = tuple(_item(item, data) for item in [*data["items"]["data"], *more_items])
     state = SubscriptionState(
         id=text(data["id"]),
-        status=text(data["status"]),
+        status=text(data["status"])[:_LONGEST_WORD],
         items=items,
         started_at=moment(data.get("start_date") or data.get("created")),
         trial_end=moment(data.get("trial_end")),
         cancel_at=moment(data.get("cancel_at")),
         ended_at=moment(data.get("ended_at")),
+        past_due_since=_overdue_since(invoice),
         pause_collection=_pause(data.get("pause_collection")),
     )
     if state.cancel_at is None and data.get("cancel_at_period_end"):
@@ -170,7 +174,17 @@ def _item(item: Mapping[str, Any], subscription: Mapping[str, Any]) -> ItemState
     )
 
 
+def _overdue_since(invoice: Mapping[str, Any] | None) -> int | None:
+    """Return when an unpaid invoice had to be paid: when it was due, or else when it was final and first tried."""
+    if not invoice or invoice.get("status") != "open":
+        return None
+    finalized = (invoice.get("status_transitions") or {}).get("finalized_at")
+    return moment(invoice.get("due_date") or finalized)
+
+
 def _pause(pause: Mapping[str, Any] | None) -> PauseCollection | None:
     if not pause:
         return None
-    return PauseCollection(text(pause["behavior"]), resumes_at=moment(pause.get("resumes_at")))
+    return PauseCollection(
+        text(pause["behavior"])[:_LONGEST_WORD], resumes_at=moment(pause.get("resumes_at"))
+    )

@@ -199,7 +199,9 @@ async def _save_state(
 async def _save_customer(
     connection: AsyncConnection, claim: Claim, found: StripeCustomer | None, now: float
 ) -> None:
-    customer = found or StripeCustomer(claim.object.id, {}, deleted=True)
+    # What is no customer but an account (of Accounts v2) cannot be read as one, and is not deleted for that.
+    is_account = claim.object.id.startswith("acct_")
+    customer = found or StripeCustomer(claim.object.id, {}, deleted=not is_account)
     await save_customer(connection, claim.environment, customer, now)
 
 

@@ -242,11 +242,10 @@ def _past_due_since(status: str, state: SubscriptionState, before: Row[Any] | No
     """
     if status not in ("past_due", "unpaid"):
         return None
-    if state.past_due_since is not None:
-        return state.past_due_since
-    if before is not None and before.past_due_since is not None:
-        return int(before.past_due_since)
-    return int(now)
+    # The processor tells of the latest payment that failed, which need not be the first of them.
+    seen = None if before is None else before.past_due_since
+    known = [since for since in (state.past_due_since, seen) if since is not None]
+    return min(known, default=int(now))
 
 
 def _pause_values(

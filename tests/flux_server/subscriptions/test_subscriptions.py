@@ -192,5 +192,8 @@ async def test_past_due_begins_when_it_is_first_seen(shop: Database) -> None:
     await save(shop, now=NOON + 20, status="past_due", past_due_since=NOON - 5)
     assert (await subscriptions(shop))[0].past_due_since == NOON - 5
 
+    await save(shop, now=NOON + 25, status="past_due", past_due_since=NOON + 25)
+    assert (await subscriptions(shop))[0].past_due_since == NOON - 5, "another payment failed meanwhile"
+
     await save(shop, now=NOON + 30)
     assert (await subscriptions(shop))[0].past_due_since is None
