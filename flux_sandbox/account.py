@@ -34,6 +34,8 @@ class Account:
     address: str = ""
     """Where the sandbox was last asked: its pages are there."""
     on_event: Callable[[Document], None] = lambda event: None
+    on_subscription: Callable[[Action, Document], None] = lambda action, subscription: None
+    """Told of each change of a subscription, after its event."""
 
     def new_id(self, prefix: str) -> str:
         """Make an id such as Stripe's."""
@@ -72,6 +74,7 @@ class Action:
         """Add an object."""
         self._put(document)
         self.record(event, render(self.ledger, document))
+        self._follow(document)
         return document
 
     def add(self, document: Document) -> Document:
@@ -90,6 +93,7 @@ class Action:
         self._put(updated)
         after = render(self.ledger, updated)
         self.record(event, after, previous=difference(before, after))
+        self._follow(updated)
         return updated
 
     def turn(self, document: Document, changes: Mapping[str, Any], event: str) -> Document:
@@ -97,6 +101,7 @@ class Action:
         turned = {**document, **changes}
         self._put(turned)
         self.record(event, render(self.ledger, turned))
+        self._follow(turned)
         return turned
 
     def delete(self, document: Document, event: str) -> Document:
@@ -124,6 +129,10 @@ class Action:
         self.ledger.put(document)
         self.account.on_event(document)
         return document
+
+    def _follow(self, document: Document) -> None:
+        if document["object"] == "subscription":
+            self.account.on_subscription(self, document)
 
     def _put(self, document: Document) -> None:
         self.ledger.put(document)

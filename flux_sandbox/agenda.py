@@ -8,10 +8,12 @@ from typing import Final
 
 from flux_sandbox.ledger import Document
 
-__all__ = ["FIRST_PAYMENT", "TRIAL_WARNING", "Agenda", "moments"]
+__all__ = ["FIRST_PAYMENT", "SCHEDULE_WARNING", "TRIAL_WARNING", "Agenda", "moments"]
 
 FIRST_PAYMENT: Final = 23 * 3_600
 """So long an invoice waits that must be paid before what it is for begins."""
+SCHEDULE_WARNING: Final = 7 * 86_400
+"""So long before the end of its last phase a schedule is said to expire."""
 TRIAL_WARNING: Final = 3 * 86_400
 """So long before its end a trial is said to end."""
 
@@ -80,7 +82,9 @@ def _schedule(schedule: Document) -> list[int | None]:
     if schedule["status"] == "not_started":
         return [schedule["phases"][0]["start_date"]]
     current = schedule["current_phase"]
-    return [current["end_date"]] if schedule["status"] == "active" and current else []
+    if schedule["status"] != "active" or current is None:
+        return []
+    return [current["end_date"], schedule["phases"][-1]["end_date"] - SCHEDULE_WARNING]
 
 
 def _session(session: Document) -> list[int | None]:

@@ -20,6 +20,7 @@ from flux_sandbox import (
     control,
     customers,
     disturbances,
+    entitlements,
     event_destinations,
     events,
     invoices,
@@ -30,6 +31,7 @@ from flux_sandbox import (
     products,
     staging,
     subscription_items,
+    subscription_schedules,
     subscriptions,
     v2_events,
     webhook_endpoints,
@@ -52,6 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *account_info.ROUTES,
     *checkout.ROUTES,
     *customers.ROUTES,
+    *entitlements.ROUTES,
     *event_destinations.ROUTES,
     *events.ROUTES,
     *invoices.ROUTES,
@@ -60,6 +63,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *prices.ROUTES,
     *products.ROUTES,
     *subscription_items.ROUTES,
+    *subscription_schedules.ROUTES,
     *subscriptions.ROUTES,
     *v2_events.ROUTES,
     *webhook_endpoints.ROUTES,
@@ -96,6 +100,7 @@ def create_app(
         account = Account(Clock(clock), profile)
         sandbox = Sandbox(account, Api(account, hold), Deliveries(account, retry_delays=retry_delays))
         account.on_event = sandbox.publish
+        account.on_subscription = entitlements.follow
         return sandbox
 
     app = Starlette(

@@ -22,6 +22,7 @@ def cancel(
 ) -> Document:
     """End a subscription now, for good."""
     stop(action, subscription)
+    _end_schedule(action, subscription, reason)
     changes = {
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or action.now,
@@ -29,6 +30,15 @@ def cancel(
         "cancellation_details": cancellation_details(subscription, reason, details),
     }
     return action.turn(subscription, changes, "customer.subscription.deleted")
+
+
+def _end_schedule(action: Action, subscription: Document, reason: str | None) -> None:
+    """Cancel what a subscription that ends was going to become."""
+    schedule = action.ledger.find("subscription_schedule", subscription["schedule"] or "")
+    if schedule is not None and schedule["status"] == "active":
+        changes = {"canceled_at": action.now, "current_phase": None, "status": "canceled"}
+        event = "aborted" if reason == "payment_failed" else "canceled"
+        action.turn(schedule, changes, f"subscription_schedule.{event}")
 
 
 def in_future(moment: int, now: int, param: str) -> int:

@@ -13,6 +13,7 @@ __all__ = ["expand"]
 _REFERENCES: Final = {
     "customer": "customer",
     "default_price": "price",
+    "feature": "entitlements.feature",
     "invoice": "invoice",
     "latest_invoice": "invoice",
     "product": "product",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
@@ -10,7 +10,7 @@ from typing import Final
 
 from flux_sandbox.ledger import Document, Ledger
 
-__all__ = ["document", "headers", "moment", "price_line", "section", "table"]
+__all__ = ["button", "chooser", "document", "headers", "moment", "money", "price_line", "section", "table"]
 
 _NO_MINOR_UNIT: Final = frozenset({"clp", "jpy", "krw", "vnd"})
 
@@ -59,11 +59,34 @@ def price_line(ledger: Ledger, price: Document) -> str:
     unit = "per unit used, billed each" if recurring["usage_type"] == "metered" else "each"
     count = recurring["interval_count"]
     every = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
-    return f"{escape(name)}: {_amount(price)} {unit} {every}"
+    return f"{escape(name)}: {money(Decimal(price['unit_amount_decimal']), price['currency'])} {unit} {every}"
 
 
-def _amount(price: Document) -> str:
-    amount = Decimal(price["unit_amount_decimal"])
-    if price["currency"] not in _NO_MINOR_UNIT:
-        amount = amount.scaleb(-2)
-    return f"{amount:f} {price['currency'].upper()}"
+def money(amount: Decimal | int, currency: str) -> str:
+    """Write an amount for people."""
+    whole = Decimal(amount)
+    if currency not in _NO_MINOR_UNIT:
+        whole = whole.scaleb(-2)
+    return f"{whole:f} {currency.upper()}"
+
+
+def button(
+    path: str, label: str, *, about: str = "", danger: bool = False, hidden: Mapping[str, str] | None = None
+) -> str:
+    """Return a form of one button; `about` tells those who hear it alone what it is about."""
+    fields = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in (hidden or {}).items()
+    )
+    spoken = f' aria-label="{escape(f"{label} {about}")}"' if about else ""
+    kind = ' class="danger"' if danger else ""
+    return f'<form method="post" action="{path}">{fields}<button{kind}{spoken}>{label}</button></form>'
+
+
+def chooser(name: str, label: str, choices: Mapping[str, str], chosen: str) -> str:
+    """Return a list to choose one of; the choices' texts are HTML already."""
+    options = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{text}</option>'
+        for value, text in choices.items()
+    )
+    return f'<select name="{escape(name)}" aria-label="{label}">{options}</select>'

@@ -1,40 +1,56 @@
-"""`GET /`: the account on one page, with buttons to subscribe and to cancel. Plain HTML, no JavaScript."""
+"""`GET /`: the account on one page, and what its buttons do. Plain HTML, no JavaScript."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from html import escape
 from importlib.resources import files
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from flux_sandbox import subscriptions
-from flux_sandbox.account import Account
+from flux_sandbox.account import Account, Action
+from flux_sandbox.clock import Clock
 from flux_sandbox.deliveries import Delivery
 from flux_sandbox.errors import StripeError
-from flux_sandbox.form import decode, pairs
-from flux_sandbox.html import document, headers, moment, price_line, section, table
-from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.form import Raw, decode, pairs
+from flux_sandbox.html import button, document, headers, moment, section, table
+from flux_sandbox.ledger import Document
 from flux_sandbox.meter_log import aggregate
+from flux_sandbox.page_customer import customer_article
 from flux_sandbox.parameters import parse
 from flux_sandbox.passing import settle
-from flux_sandbox.route import Route
+from flux_sandbox.periods import boundary
 from flux_sandbox.sandbox import Sandbox
+from flux_sandbox.staging import authenticate_and_pay, cancel_in_portal, set_payments
 
 __all__ = ["ROUTES"]
 
 _MOST: Final = 50
 _EVER: Final = 2**53
 _BY_PATH: Final = {(route.method, route.path): route for route in subscriptions.ROUTES}
-_SUBSCRIBE: Final = _BY_PATH["POST", "/v1/subscriptions"]
-_CANCEL: Final = _BY_PATH["DELETE", "/v1/subscriptions/{id}"]
+_REQUESTS: Final = {
+    "cancel": _BY_PATH["DELETE", "/v1/subscriptions/{id}"],
+    "change": _BY_PATH["POST", "/v1/subscriptions/{id}"],
+    "pause": _BY_PATH["POST", "/v1/subscriptions/{id}/pause"],
+    "resume": _BY_PATH["POST", "/v1/subscriptions/{id}/resume"],
+    "subscribe": _BY_PATH["POST", "/v1/subscriptions"],
+}
+"""Buttons that do what a request to the API would; their forms carry its parameters."""
+_STAGED: Final[dict[str, Callable[[Action, str, Document], Document]]] = {
+    "cancel_later": cancel_in_portal,
+    "pay": authenticate_and_pay,
+    "payments": set_payments,
+}
+"""Buttons that do what the customer would, or the customer's bank."""
 
 
 async def _show(request: Request) -> Response:
+    settle(request.app.state.sandbox.account)
     return _page(request.app.state.sandbox)
 
 
@@ -42,31 +58,61 @@ async def _style(_: Request) -> Response:
     return Response(files("flux_sandbox").joinpath("page.css").read_bytes(), media_type="text/css")
 
 
-async def _subscribe(request: Request) -> Response:
-    return await _press(request, _SUBSCRIBE)
+def _button(
+    press: Callable[[Sandbox, str, dict[str, Raw]], None],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Make what answers a button: does what it asks for, and shows the page again where it was pressed."""
+
+    async def pressed(request: Request) -> Response:
+        sandbox: Sandbox = request.app.state.sandbox
+        settle(sandbox.account)
+        target = request.path_params.get("id", "")
+        try:
+            press(sandbox, target, decode(pairs(await request.body())))
+        except StripeError as error:
+            return _page(sandbox, error)
+        return RedirectResponse(f"/#{target}" if target else "/", status_code=303)
+
+    return pressed
 
 
-async def _cancel(request: Request) -> Response:
-    return await _press(request, _CANCEL)
+def _request(name: str) -> Callable[[Request], Awaitable[Response]]:
+    route = _REQUESTS[name]
+
+    def press(sandbox: Sandbox, target: str, asked: dict[str, Raw]) -> None:
+        sandbox.api.call(route, parse(route.parameters, asked), target)
+
+    return _button(press)
 
 
-async def _press(request: Request, route: Route) -> Response:
-    """Do what a button asks for, as a request to the API would, and show the page again."""
-    sandbox: Sandbox = request.app.state.sandbox
+def _staged(name: str) -> Callable[[Request], Awaitable[Response]]:
+    stage = _STAGED[name]
+
+    def press(sandbox: Sandbox, target: str, asked: dict[str, Raw]) -> None:
+        given: dict[str, Any] = {key: value or None for key, value in asked.items()}
+        stage(Action(sandbox.account, sandbox.account.clock.now()), target, given)
+
+    return _button(press)
+
+
+def _later(sandbox: Sandbox, _: str, asked: dict[str, Raw]) -> None:
+    interval = "month" if asked.get("interval") == "month" else "day"
+    clock: Clock = sandbox.account.clock
+    now = clock.now()
+    clock.advance(boundary(now, {"interval": interval, "interval_count": 1}, 1) - now)
     settle(sandbox.account)
-    try:
-        asked = decode(pairs(await request.body()))
-        sandbox.api.call(route, parse(route.parameters, asked), request.path_params.get("id", ""))
-    except StripeError as error:
-        return _page(sandbox, error)
-    return RedirectResponse("/", status_code=303)
 
 
 ROUTES: Final = (
     HttpRoute("/", _show, methods=["GET"]),
     HttpRoute("/_sandbox/page.css", _style, methods=["GET"]),
-    HttpRoute("/_sandbox/subscribe", _subscribe, methods=["POST"]),
-    HttpRoute("/_sandbox/cancel/{id}", _cancel, methods=["POST"]),
+    HttpRoute("/_sandbox/page/later", _button(_later), methods=["POST"]),
+    HttpRoute("/_sandbox/page/subscribe", _request("subscribe"), methods=["POST"]),
+    *(
+        HttpRoute(f"/_sandbox/page/{name}/{{id}}", _request(name), methods=["POST"])
+        for name in ("cancel", "change", "pause", "resume")
+    ),
+    *(HttpRoute(f"/_sandbox/page/{name}/{{id}}", _staged(name), methods=["POST"]) for name in _STAGED),
 )
 
 
@@ -75,7 +121,7 @@ def _page(sandbox: Sandbox, error: StripeError | None = None) -> HTMLResponse:
     parts = [
         _head(account),
         f'<p class="error" role="alert">{escape(error.message)}</p>' if error else "",
-        section("Customers", _customers(account.ledger)),
+        section("Customers", _customers(account)),
         section("Meters", _meters(account)),
         section("Webhook deliveries", _deliveries(sandbox.deliveries.log)),
         _foot(sandbox),
@@ -88,7 +134,10 @@ def _page(sandbox: Sandbox, error: StripeError | None = None) -> HTMLResponse:
 def _head(account: Account) -> str:
     return (
         "<h1>flux-sandbox</h1><p>A Stripe to run offline: nothing here is real, nothing is charged. "
-        f"The account's time is {moment(account.clock.now())}.</p>"
+        f'The account\'s time is {moment(account.clock.now())}.</p><div class="buttons">'
+        + button("/_sandbox/page/later", "A day later", hidden={"interval": "day"})
+        + button("/_sandbox/page/later", "A month later", hidden={"interval": "month"})
+        + "</div>"
     )
 
 
@@ -101,58 +150,10 @@ def _foot(sandbox: Sandbox) -> str:
     )
 
 
-def _customers(ledger: Ledger) -> str:
-    shown = "".join(_customer(ledger, one) for one in islice(ledger.newest_first("customer"), _MOST))
+def _customers(account: Account) -> str:
+    newest = islice(account.ledger.newest_first("customer"), _MOST)
+    shown = "".join(customer_article(account, one) for one in newest)
     return shown or "<p>None yet: create one with <code>POST /v1/customers</code>.</p>"
-
-
-def _customer(ledger: Ledger, customer: Document) -> str:
-    name = customer["name"] or customer["email"] or customer["id"]
-    metadata = ", ".join(f"{key} = {value}" for key, value in customer["metadata"].items())
-    rows = [_subscription_row(ledger, one) for one in subscriptions.subscriptions_of(ledger, customer["id"])]
-    return (
-        f"<article><h3>{escape(name)}</h3><p><code>{customer['id']}</code> {escape(metadata)}</p>"
-        + (table(("Subscription", "Status", "Items", "Period ends", ""), rows) if rows else "")
-        + _subscribe_form(ledger, customer["id"])
-        + "</article>"
-    )
-
-
-def _subscription_row(ledger: Ledger, subscription: Document) -> list[str]:
-    items = "<br>".join(_item(ledger, item) for item in subscription["items"])
-    status = f'<span class="{subscription["status"]}">{subscription["status"]}</span>'
-    id_ = f"<code>{subscription['id']}</code>"
-    if subscription["ended_at"] is not None:
-        return [id_, status, items, f"ended {moment(subscription['ended_at'])}", ""]
-    ends = moment(min(item["current_period_end"] for item in subscription["items"]))
-    if subscription["cancel_at"] is not None:
-        ends += f"<br>cancels {moment(subscription['cancel_at'])}"
-    button = (
-        f'<form method="post" action="/_sandbox/cancel/{subscription["id"]}">'
-        f'<button class="danger" aria-label="Cancel {subscription["id"]}">Cancel now</button></form>'
-    )
-    return [id_, status, items, ends, button]
-
-
-def _item(ledger: Ledger, item: Document) -> str:
-    quantity = f"{item['quantity']} x " if "quantity" in item else ""
-    return quantity + price_line(ledger, ledger.require("price", item["price"]))
-
-
-def _subscribe_form(ledger: Ledger, customer: str) -> str:
-    sold = [one for one in ledger.newest_first("price") if one["active"] and one["recurring"]]
-    choices = "".join(
-        f'<label><input type="checkbox" name="items[{index}][price]" value="{price["id"]}">'
-        f"{price_line(ledger, price)}</label>"
-        for index, price in enumerate(reversed(sold[:_MOST]))
-    )
-    if not choices:
-        return "<p>No recurring price yet: create one with <code>POST /v1/prices</code>.</p>"
-    return (
-        '<form method="post" action="/_sandbox/subscribe"><fieldset><legend>Subscribe to</legend>'
-        f'<input type="hidden" name="customer" value="{customer}">{choices}'
-        "<button>Subscribe</button></fieldset></form>"
-    )
 
 
 def _meters(account: Account) -> str:

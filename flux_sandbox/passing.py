@@ -11,6 +11,7 @@ from flux_sandbox.checkout import expire
 from flux_sandbox.collection import pass_invoice
 from flux_sandbox.ledger import Document
 from flux_sandbox.renewals import pass_subscription
+from flux_sandbox.schedules import pass_schedule
 
 __all__ = ["settle"]
 
@@ -30,4 +31,5 @@ _PASS: Final[dict[str, Callable[[Action, Document], object]]] = {
     "checkout.session": expire,
     "invoice": pass_invoice,
     "subscription": pass_subscription,
+    "subscription_schedule": pass_schedule,
 }

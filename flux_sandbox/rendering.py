@@ -83,6 +83,16 @@ def _session(_: Ledger, session: Document) -> Document:
     return {name: value for name, value in session.items() if name not in ("line_items", "subscription_data")}
 
 
+def _entitlement(_: Ledger, entitlement: Document) -> Document:
+    """Return an entitlement without whose it is: that is what was asked for."""
+    return {name: value for name, value in entitlement.items() if name != "customer"}
+
+
+def _product_feature(ledger: Ledger, attached: Document) -> Document:
+    shown = {name: value for name, value in attached.items() if name not in ("feature", "product")}
+    return {**shown, "entitlement_feature": ledger.require("entitlements.feature", attached["feature"])}
+
+
 def _plan(price: Document) -> Document:
     recurring = price["recurring"]
     return {
@@ -108,7 +118,9 @@ def _plan(price: Document) -> Document:
 
 _RENDERERS: Final[dict[str, Callable[[Ledger, Document], Document]]] = {
     "checkout.session": _session,
+    "entitlements.active_entitlement": _entitlement,
     "invoice": _invoice,
+    "product_feature": _product_feature,
     "subscription": _subscription,
     "subscription_item": render_item,
     "list": lambda ledger, page: {**page, "data": [render(ledger, one) for one in page["data"]]},

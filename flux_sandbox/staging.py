@@ -6,20 +6,18 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flux_sandbox.account import Action
 from flux_sandbox.cancellation import scheduled_end
 from flux_sandbox.checkout import complete
 from flux_sandbox.collection import settle_paid
-from flux_sandbox.errors import RefusedError, StripeError
+from flux_sandbox.control_route import Asked, control_route
+from flux_sandbox.errors import RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.passing import settle
 from flux_sandbox.payments import AFTER_DUNNING, OUTCOMES
 from flux_sandbox.rendering import render
-from flux_sandbox.sandbox import Sandbox
 from flux_sandbox.subscription_changes import save
 
 __all__ = ["ROUTES", "authenticate_and_pay", "cancel_in_portal", "complete_checkout", "set_payments"]
@@ -84,28 +82,14 @@ _Stage = Callable[[Action, str, Document], Document]
 
 
 def _route(path: str, stage: _Stage) -> Route:
-    async def endpoint(request: Request) -> Response:
-        sandbox: Sandbox = request.app.state.sandbox
-        settle(sandbox.account)
-        action = Action(sandbox.account, sandbox.account.clock.now())
-        try:
-            asked = _object(await request.body())
-            document = stage(action, request.path_params.get("id", ""), asked)
-        except StripeError as error:
-            return JSONResponse(error.body(), status_code=error.status)
-        return JSONResponse(render(sandbox.account.ledger, document) if "object" in document else document)
+    async def answer(asked: Asked) -> Document:
+        account = asked.sandbox.account
+        settle(account)
+        action = Action(account, account.clock.now())
+        document = stage(action, asked.path.get("id", ""), asked.read(dict[str, Any]))
+        return render(account.ledger, document) if "object" in document else document
 
-    return Route(path, endpoint, methods=["POST"])
-
-
-def _object(body: bytes) -> Document:
-    try:
-        asked = json.loads(body or b"{}")
-    except ValueError as error:
-        raise RefusedError(f"send a JSON object: {error}") from error
-    if not isinstance(asked, dict):
-        raise RefusedError("send a JSON object")
-    return asked
+    return control_route("POST", path, answer)
 
 
 ROUTES: Final = (

@@ -25,9 +25,9 @@ KEPT_AS_GIVEN: Final = ("collection_method", "days_until_due", "default_payment_
 """What a subscription keeps as a request says it."""
 
 
-def subscribe(action: Action, params: Params, *, paid: bool = False) -> Document:
+def subscribe(action: Action, params: Params, *, paid: bool = False, schedule: str | None = None) -> Document:
     """Create a subscription, as a request describes it; `paid` if its first payment is known to succeed."""
-    document = _new(action, params)
+    document = {**_new(action, params), "schedule": schedule}
     trialing = document["status"] == "trialing"
     lines = in_advance(action, document["items"], free=trialing)
     invoice = new_invoice(action, document, lines, "subscription_create", retried=False)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.flux_sandbox.running import RunningSandbox
+from tests.flux_sandbox.running import Receiver, RunningSandbox
 from tests.flux_sandbox.shop import Shop
 
 DAY = 86_400
@@ -57,6 +57,26 @@ def test_events_are_filtered_by_type_and_time(sandbox: RunningSandbox, shop: Sho
     assert types(sandbox, {"type": "billing.*"}) == ["billing.meter.created"]
     assert types(sandbox, {"created": {"gte": later}}) == ["customer.created"]
     assert len(types(sandbox, {"created": {"lt": later}})) == 6
+
+
+def test_missed_events_come_in_the_order_in_which_they_happened(
+    sandbox: RunningSandbox, shop: Shop, receiver: Receiver
+) -> None:
+    receiver.answers = [500] * 10
+    sandbox.stripe.v1.webhook_endpoints.create(
+        {"url": receiver.url, "enabled_events": ["customer.updated", "product.updated"]}
+    )
+    seen = sandbox.stripe.v1.events.list({"limit": 1}).data[0].id
+    for name in "abc":
+        sandbox.stripe.v1.customers.update(shop.customer, {"name": name})
+    receiver.wait_for(3)
+
+    missed = sandbox.stripe.v1.events.list(
+        {"ending_before": seen, "types": ["customer.updated"], "delivery_success": False, "limit": 2}
+    )
+
+    names = [event.data.object["name"] for event in missed.auto_paging_iter()]
+    assert names == ["a", "b", "c"]
 
 
 def test_events_are_kept_for_thirty_days(sandbox: RunningSandbox, shop: Shop) -> None:

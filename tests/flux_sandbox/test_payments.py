@@ -223,7 +223,7 @@ def test_an_immediate_end_bills_what_was_used_only_if_asked(sandbox: RunningSand
     [
         pytest.param("settings", {"after_dunning": "sunshine"}, "after_dunning", id="choice"),
         pytest.param("customers/cus_none/payments", {"outcome": "fail"}, "No such customer", id="nobody"),
-        pytest.param("subscriptions/sub_none", ["x"], "JSON object", id="not-an-object"),
+        pytest.param("subscriptions/sub_none", ["x"], "Expected `object`", id="not-an-object"),
     ],
 )
 def test_what_cannot_be_set_is_refused(sandbox: RunningSandbox, path: str, body: Any, message: str) -> None:
