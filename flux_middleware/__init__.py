@@ -1,8 +1,9 @@
 """Flux: what each organization is entitled to, and how much it has used, answered in the application's process."""
 
 from flux_middleware.answering import Billing
-from flux_middleware.answers import Explanation, Limit, Status, Usage, UsageEvent
+from flux_middleware.answers import Entitlement, Explanation, Limit, Status, Usage, UsageEvent
 from flux_middleware.client import Flux, billing, flush, init, shutdown, status, wait_until_ready
+from flux_middleware.decisions import Decision, DecisionReason
 from flux_middleware.errors import (
     ConfigurationError,
     EntitlementRequired,
@@ -20,7 +21,6 @@ from flux_middleware.errors import (
     StoreError,
     TransportError,
 )
-from flux_middleware.gate import Decision, DecisionReason
 from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.snapshot import UNLIMITED
 
@@ -30,6 +30,7 @@ __all__ = [
     "ConfigurationError",
     "Decision",
     "DecisionReason",
+    "Entitlement",
     "EntitlementRequired",
     "Explanation",
     "FeatureKey",

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Final, overload
+from typing import overload
 
-from flux_middleware.answers import Explanation, Limit, Usage, UsageEvent
+from flux_middleware.answers import Entitlement, Explanation, Limit, Usage, UsageEvent
 from flux_middleware.beacon import GENERATION
 from flux_middleware.cache import Cache, Known
 from flux_middleware.conditions import Conditions
+from flux_middleware.decisions import Decision
 from flux_middleware.entitlements import explain as explain_entitlements
 from flux_middleware.errors import InvalidQuantityError
-from flux_middleware.gate import Decision, DecisionReason
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
 from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.periods import bucket_bounds, usage_period
-from flux_middleware.snapshot import FeatureValue, require_key
+from flux_middleware.policies import WhenStale, require_max_stale
+from flux_middleware.snapshot import UNLIMITED, FeatureValue, require_key
 from flux_middleware.store import Store
+from flux_middleware.weighing import Quantity, all_entitlements, weigh
 
 __all__ = ["Billing"]
 
 _NOTHING = Limit(0)
+_BOUNDLESS = Limit(UNLIMITED)
 
 
 class Billing:
@@ -65,7 +68,11 @@ class Billing:
         except (KeyError, TypeError):
             pass
         known = self._find(organization)
-        return known.entitled.get(feature, False) or self._note_denied(known, feature)
+        entitled = known.entitled.get(feature)
+        if entitled is None or known.catalog is None:
+            self._note(known, feature)
+        overdue = self._overdue(known)
+        return bool(entitled) if overdue is None else overdue and entitled is not None
 
     def get_limit(self, organization: str, feature: LimitKey) -> Limit:
         """Return how much of the feature the organization may have: `.value` is an int or UNLIMITED."""
@@ -77,8 +84,20 @@ class Billing:
         except (KeyError, TypeError):
             pass
         known = self._find(organization)
-        self._note_denied(known, feature)
-        return known.limits.get(feature, _NOTHING)
+        limit = known.limits.get(feature)
+        if limit is None or known.catalog is None:
+            self._note(known, feature)
+        overdue = self._overdue(known)
+        if overdue is None:
+            return limit or _NOTHING
+        return _BOUNDLESS if overdue and limit is not None else _NOTHING
+
+    def entitlements(self, organization: str) -> Mapping[str, Entitlement]:
+        """Return what the organization is entitled to of every feature there is, by the feature's key."""
+        known = self._find(organization)
+        if known.catalog is None:
+            self._note(known)
+        return all_entitlements(known, self._clock(), self._overdue(known), self._cache.fallbacks)
 
     @overload
     def record_usage(self, organization: UsageEvent, /) -> None: ...
@@ -114,17 +133,47 @@ class Billing:
             pass
         self._record(_event(organization, metric, quantity))
 
-    def check(self, organization: str, feature: FeatureKey) -> Decision:
-        """Decide as `is_entitled` does, and say why."""
+    def check(
+        self,
+        organization: str,
+        feature: FeatureKey,
+        quantity: int | None = None,
+        *,
+        used: int | None = None,
+        max_stale: float | None = None,
+        when_stale: WhenStale | None = None,
+    ) -> Decision:
+        """Decide as `is_entitled` does, and say why; with a quantity, whether so much more fits into the limit.
+
+        Args:
+            organization: whose plan counts.
+            feature: what is asked for.
+            quantity: how much more of a limit shall be used; 1 if only `used` is given.
+            used: how much of it is used, if the caller counts. Otherwise usage of the limit's metric counts, as
+                `get_usage` tells it.
+            max_stale: how many seconds ago the server may have been heard of at most; otherwise what `init` was told.
+            when_stale: what to answer beyond that, "deny" or "allow"; otherwise what `init` was told.
+
+        Raises:
+            InvalidOrganizationError: that is no organization's id.
+            InvalidQuantityError: `quantity` or `used` is no whole number of 0 or more.
+            ConfigurationError: the caller must say how much is used, as no metric, or none of the billing period,
+                counts it; or `max_stale` or `when_stale` is none.
+        """
+        if max_stale is not None or when_stale is not None:
+            require_max_stale(max_stale, when_stale or "deny")
         known = self._find(organization)
-        allowed = known.entitled.get(feature, False)
-        self._note_denied(known, feature)
-        return Decision(allowed, feature, organization, _reason(known, feature), self._revision())
+        self._note(known, feature)
+        verdict = weigh(known, feature, self._overdue(known, max_stale, when_stale))
+        if quantity is not None or used is not None:
+            ask = Quantity(feature, 1 if quantity is None else quantity, used)
+            verdict = ask.weigh(known, verdict, self._clock(), self._used)
+        return verdict.decision(organization, feature, self._revision())
 
     def explain(self, organization: str, feature: FeatureKey) -> Explanation:
         """Return the chain that leads to the verdict: subscriptions, plan versions, overrides. Prints readably."""
         known = self._find(organization)
-        reason = _reason(known, feature)
+        verdict = weigh(known, feature, self._overdue(known))
         found = None
         if known.catalog is not None:
             explained = explain_entitlements(known.catalog, known.record, self._clock())
@@ -132,11 +181,11 @@ class Billing:
         return Explanation(
             organization=organization,
             feature=feature,
-            allowed=reason is DecisionReason.ENTITLED,
+            allowed=verdict.allowed,
             value=found.value if found else _ungranted(known, feature),
             until=found.until if found else known.until,
             reasons=found.reasons if found else (),
-            verdict=_VERDICTS[reason].format(organization=organization, feature=feature),
+            verdict=verdict.sentence(organization, feature),
             revision=self._revision(),
         )
 
@@ -208,20 +257,28 @@ class Billing:
         bucket, until = bucket_bounds(known.record, self._clock())
         known.slots[metric] = self._journal.count(organization, metric, bucket, until, quantity)
 
-    def _note_denied(self, known: Known, feature: str) -> bool:
-        """Log, once, that a check is denied for want of knowledge. Returns False: it is denied."""
+    def _overdue(
+        self, known: Known, max_stale: float | None = None, when_stale: WhenStale | None = None
+    ) -> bool | None:
+        """Say how to answer if what is known is too old; None if it is not, or nothing is known to begin with."""
+        return self._cache.freshness.overdue(max_stale, when_stale) if known.catalog is not None else None
+
+    def _used(self, organization: str, metric: str) -> int:
+        return self.get_usage(organization, metric).quantity
+
+    def _note(self, known: Known, feature: str | None = None) -> None:
+        """Log, once, that there is nothing to go by, or nothing to go by about this feature."""
         if known.catalog is None:
             self._conditions.begin(
                 "unavailable",
                 "unavailable",
-                "there is nothing to go by: the server was never reached from this host; "
-                "checks are denied until it is",
+                "there is nothing to go by: the server was never reached from this host; until it is, checks are "
+                "answered by the declared fallbacks, and denied where there is none",
             )
-        elif feature not in known.entitled:
+        elif feature is not None and feature not in known.entitled:
             self._conditions.begin(
                 f"feature {feature}", "unknown", "feature %r is not in the catalog; it is denied", feature
             )
-        return False
 
     def _note_metric(self, known: Known, metric: str) -> None:
         if known.catalog is not None and metric not in known.catalog.metric_by_key:
@@ -245,23 +302,7 @@ def _event(organization: str | UsageEvent, metric: str | None, quantity: int) ->
     return UsageEvent(org_id=organization, metric=metric, quantity=quantity)
 
 
-def _reason(known: Known, feature: str) -> DecisionReason:
-    if known.catalog is None:
-        return DecisionReason.UNAVAILABLE
-    if feature not in known.entitled:
-        return DecisionReason.UNKNOWN_FEATURE
-    return DecisionReason.ENTITLED if known.entitled[feature] else DecisionReason.NOT_ENTITLED
-
-
 def _ungranted(known: Known, feature: str) -> FeatureValue:
     """Return what a feature is worth that nothing grants: 0 of a limit, no to anything else."""
     declared = known.catalog.feature_by_key.get(feature) if known.catalog else None
     return 0 if declared is not None and declared.kind == "limit" else False
-
-
-_VERDICTS: Final = {
-    DecisionReason.ENTITLED: "{organization} is entitled to {feature}",
-    DecisionReason.NOT_ENTITLED: "nothing that is live grants {feature}",
-    DecisionReason.UNKNOWN_FEATURE: "the catalog has no feature {feature}",
-    DecisionReason.UNAVAILABLE: "denied, for this host has never reached the server",
-}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from flux_middleware.entitlements import Reason
 from flux_middleware.keys import MetricKey
 from flux_middleware.snapshot import FeatureValue
 from flux_middleware.wording import sentence, until_words, value_words
 
-__all__ = ["Explanation", "Limit", "Status", "Usage", "UsageEvent"]
+__all__ = ["Entitlement", "Explanation", "Limit", "Status", "Usage", "UsageEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,20 @@ class Limit:
     """How much of a feature an organization may have: a whole number or UNLIMITED."""
 
     value: FeatureValue
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """A feature's value for an organization, and until when it surely stands (epoch seconds)."""
+
+    feature: str
+    value: FeatureValue
+    until: float
+
+    @property
+    def allowed(self) -> bool:
+        """Say whether it is more than nothing, as `is_entitled` does."""
+        return self.value > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,9 @@ class Explanation:
 class Status:
     """How this host's client is doing.
 
-    `age` is how many seconds ago the server was last heard of, `backlog` how many counters it does not have yet,
-    `problem` what stands in the way at the moment, as far as this process knows.
+    `age` is how many seconds ago the server was last heard of, `refresher` the process that follows it for this host,
+    `backlog` how many counters it does not have yet. `conditions` says what is wrong at the moment, by name, as far
+    as this process knows, and `problem` which of it stands in the way.
     """
 
     ready: bool
@@ -77,3 +94,5 @@ class Status:
     is_refresher: bool
     backlog: int
     problem: str | None
+    refresher_alive: bool = False
+    conditions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)

@@ -16,6 +16,7 @@ from flux_middleware.beacon import GENERATION
 from flux_middleware.conditions import Conditions
 from flux_middleware.entitlements import resolve
 from flux_middleware.errors import StoreError
+from flux_middleware.policies import NO_POLICIES, Freshness, Policies
 from flux_middleware.slot import Slot
 from flux_middleware.snapshot import (
     UNLIMITED,
@@ -35,9 +36,12 @@ _TRIES: Final = 5
 
 
 class Known:
-    """A decoded organization. `entitled` and `limits` answer for every feature of the catalog until `until`."""
+    """A decoded organization. `entitled` and `limits` answer for every feature of the catalog until `stands_until`.
 
-    __slots__ = ("catalog", "entitled", "limits", "record", "slots", "until")
+    They are not asked after `until`, which is the same, or earlier where what is known grows too old meanwhile.
+    """
+
+    __slots__ = ("catalog", "entitled", "limits", "record", "slots", "stands_until", "until")
 
     def __init__(
         self,
@@ -49,7 +53,7 @@ class Known:
     ) -> None:
         self.record = record
         self.catalog = catalog
-        self.until = until
+        self.until = self.stands_until = until
         self.entitled = entitled
         self.limits = limits
         # The counters of the present buckets. They go with the record: another one may cut time otherwise.
@@ -60,13 +64,26 @@ class Cache:
     """Decoded organizations: at most twice `capacity`, those used least recently forgotten first."""
 
     def __init__(
-        self, store: Store, *, clock: Callable[[], float], conditions: Conditions, capacity: int = _CAPACITY
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float],
+        conditions: Conditions,
+        capacity: int = _CAPACITY,
+        policies: Policies = NO_POLICIES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._conditions = conditions
         self._capacity = capacity
         self.words = store.beacon.words
+        self.freshness = Freshness(self.words, policies, wall=wall or clock, conditions=conditions)
+        self.fallbacks = policies.fallbacks
+        self._fallbacks = (
+            {feature: value > 0 for feature, value in policies.fallbacks.items()},
+            {feature: Limit(_as_limit(value)) for feature, value in policies.fallbacks.items()},
+        )
         self.forget()
 
     def forget(self) -> None:
@@ -93,7 +110,7 @@ class Cache:
                 self._conditions.begin("store", str(error), "%s", error)
                 stale = self.known.get(organization) or self._older.get(organization)
                 if stale is None:
-                    return Known(OrganizationRecord(organization), None, 0, {}, {})
+                    return Known(OrganizationRecord(organization), None, 0, *self._fallbacks)
                 return self._known(stale.record, stale.catalog, self._clock())
             self._conditions.end("store", "the local store can be read again")
             return found
@@ -106,11 +123,13 @@ class Cache:
         if known is None:
             record = self._record(organization)
             known = self._known(record, self._catalog, now)
-        elif now >= known.until:
+        elif now >= known.stands_until:
             known = self._known(known.record, known.catalog, now)
         if len(self.known) >= self._capacity and organization not in self.known:
             # Two halves instead of an order: whatever is not used while one fills goes with the other.
             self._older, self.known = self.known, {}
+        if self.freshness.is_bounded:
+            known.until = min(known.stands_until, now + self.freshness.left())
         self.known[organization] = known
         return known
 
@@ -121,6 +140,8 @@ class Cache:
         if changed is None:
             generation, self._catalog = self._store.catalog()
             self.known, self._older, self._answers = {}, {}, {}
+            if self._catalog is not None:
+                self._conditions.end("unavailable", "there is something to go by now")
         else:
             for organization in changed:
                 self.known.pop(organization, None)
@@ -139,7 +160,7 @@ class Cache:
 
     def _known(self, record: OrganizationRecord, catalog: Catalog | None, now: float) -> Known:
         if catalog is None:
-            return Known(record, None, math.inf, {}, {})
+            return Known(record, None, math.inf, *self._fallbacks)
         entitlements = resolve(catalog, record, now)
         values = {key: each.value for key, each in entitlements.by_feature.items()}
         entitled, limits = self._answered(catalog, values)
@@ -165,6 +186,10 @@ class Cache:
 
 def _limit(feature: Feature, value: FeatureValue) -> FeatureValue:
     """Return the value as a limit: a granted capability is as much of itself as anybody wants."""
-    if feature.kind == "boolean":
+    return _as_limit(value > 0 if feature.kind == "boolean" else value)
+
+
+def _as_limit(value: FeatureValue) -> FeatureValue:
+    if isinstance(value, bool):
         return UNLIMITED if value else 0
     return value if isinstance(value, Unlimited) else int(value)

@@ -14,30 +14,33 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, cast
 
 from flux_middleware.answering import Billing
 from flux_middleware.answers import Status
-from flux_middleware.beacon import CONTACT, REFRESHER
+from flux_middleware.beacon import REFRESHER
 from flux_middleware.cache import Cache
+from flux_middleware.catalog import FeatureValue
 from flux_middleware.clock import FollowedClock
 from flux_middleware.conditions import Conditions
-from flux_middleware.configuration import read_configuration
+from flux_middleware.configuration import JOURNALS, STORE, read_configuration
 from flux_middleware.errors import FluxError, NotInitializedError
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
 from flux_middleware.lmdb_store import LmdbStore
 from flux_middleware.metering import Drain, drain_turn
+from flux_middleware.policies import WhenStale, read_policies
 from flux_middleware.refresher import Pace, Refresher
 from flux_middleware.timekeeper import Timekeeper
 from flux_middleware.transport import Transport
 
 __all__ = ["Flux", "billing", "flush", "init", "shutdown", "standing_in", "status", "wait_until_ready"]
 
-_STORE: Final = "store-1"
 _POLL_SECONDS = 0.02
 _EXIT_SECONDS = 2.0
+_OBSTACLES: Final = ("refresher", "server", "usage", "clock")
+"""Conditions that stand in the way, those first that others follow from."""
 
 _clients: weakref.WeakSet[Flux] = weakref.WeakSet()
 
@@ -52,6 +55,11 @@ class Flux:
             directory.
         clock: tells the time in seconds since the epoch; the one that FLUX_CLOCK_URL names may be ahead of it.
         start: whether to start the background thread; without it, only `flush` talks to the server.
+        fallbacks: what to answer, feature by feature, on a host that never heard from the server: `{"sso": True,
+            "seats": 5}`. Everything else is denied then.
+        max_stale: how many seconds ago the server may have been heard of at most for checks to go by what it said;
+            without it, they go by it however old it is.
+        when_stale: how checks are answered beyond that: "deny", or "allow".
         pace: how often things happen in the background.
 
     Raises:
@@ -67,12 +75,16 @@ class Flux:
         directory: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.time,
         start: bool = True,
+        fallbacks: Mapping[str, FeatureValue] | None = None,
+        max_stale: float | None = None,
+        when_stale: WhenStale = "deny",
         pace: Pace | None = None,
     ) -> None:
-        self.configuration = read_configuration(api_key, url, directory, os.environ)
+        policies = read_policies(fallbacks, max_stale, when_stale)
+        self.configuration = read_configuration(api_key, url, directory, os.environ, policies)
         configuration = self.configuration
-        store_directory = configuration.directory / _STORE
-        journal_directory = configuration.directory / "journals"
+        store_directory = configuration.directory / STORE
+        journal_directory = configuration.directory / JOURNALS
         for directory_ in (store_directory, journal_directory):
             directory_.mkdir(mode=0o700, exist_ok=True)
         self._clock = clock
@@ -83,9 +95,13 @@ class Flux:
         self._timekeeper, clock = self._follow_clock(clock)
         self._store = LmdbStore(store_directory)
         self._journal = Journal(journal_directory, configuration.environment)
+        cache = Cache(
+            self._store, clock=clock, conditions=self._conditions, policies=policies, wall=self._clock
+        )
+        self._freshness = cache.freshness
         self.billing = Billing(
             self._store,
-            Cache(self._store, clock=clock, conditions=self._conditions),
+            cache,
             self._journal,
             Journals(journal_directory, configuration.environment),
             clock=clock,
@@ -142,7 +158,7 @@ class Flux:
         journals = Journals(self._journal.directory, self.configuration.environment)
         try:
             while True:
-                with drain_turn(self.configuration.directory / _STORE) as turn:
+                with drain_turn(self.configuration.directory / STORE) as turn:
                     if turn:
                         drain = Drain(self._store, journals, transport, conditions=self._conditions)
                         return drain.send(deadline=deadline)
@@ -159,8 +175,8 @@ class Flux:
     def status(self) -> Status:
         """Return how this host's client is doing."""
         synced = self._store.synced()
-        words = self._store.beacon.words
-        contact = words[CONTACT] / 1000
+        conditions = self._conditions.present()
+        refresher = self._store.beacon.words[REFRESHER]
         return Status(
             ready=synced is not None,
             environment=self.configuration.environment,
@@ -168,13 +184,13 @@ class Flux:
             directory=str(self.configuration.directory),
             revision=synced.revision if synced else None,
             organizations=synced.organizations if synced else 0,
-            age=max(0.0, self._clock() - contact) if contact else None,
-            refresher=words[REFRESHER] or None,
+            age=self._freshness.age(),
+            refresher=refresher or None,
+            refresher_alive=_is_running(refresher),
             is_refresher=self._refresher.is_refresher,
             backlog=self.billing.backlog(),
-            problem=next(
-                filter(None, map(self._conditions.problem, ("refresher", "server", "usage", "clock"))), None
-            ),
+            problem=next(filter(None, map(conditions.get, _OBSTACLES)), None),
+            conditions=MappingProxyType(conditions),
         )
 
     def shutdown(self, timeout: float = _EXIT_SECONDS) -> None:
@@ -185,8 +201,8 @@ class Flux:
         deadline = time.monotonic() + timeout
         self._is_background = False
         if self._timekeeper is not None:
-            self._timekeeper.stop()
-        self._refresher.stop(timeout)
+            self._timekeeper.stop(timeout)
+        self._refresher.stop(max(0.0, deadline - time.monotonic()))
         self._journal.close()
         try:
             if self.billing.backlog():
@@ -224,6 +240,19 @@ class Flux:
             self._start()
 
 
+def _is_running(process: int) -> bool:
+    """Say whether there is such a process; one that was killed may still be named as the refresher."""
+    if not process:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def _let_go(refresher: Refresher, timekeeper: Timekeeper | None, journal: Journal) -> None:
     refresher.stop()
     if timekeeper is not None:
@@ -250,7 +279,15 @@ class _DefaultBilling:
             del vars(self)[name]
 
 
-_QUESTIONS: Final = ("check", "explain", "get_limit", "get_usage", "is_entitled", "record_usage")
+_QUESTIONS: Final = (
+    "check",
+    "entitlements",
+    "explain",
+    "get_limit",
+    "get_usage",
+    "is_entitled",
+    "record_usage",
+)
 
 _default_billing = _DefaultBilling()
 billing: Final = cast("Billing", _default_billing)
@@ -268,18 +305,30 @@ def init(
     url: str | None = None,
     directory: str | os.PathLike[str] | None = None,
     start: bool = True,
+    fallbacks: Mapping[str, FeatureValue] | None = None,
+    max_stale: float | None = None,
+    when_stale: WhenStale = "deny",
 ) -> Flux:
     """Start the default client, or return it if it runs with just these settings. See `Flux`."""
     global _default
     if _stand_ins:
         return _stand_ins[-1]
-    configuration = read_configuration(api_key, url, directory, os.environ)
+    policies = read_policies(fallbacks, max_stale, when_stale)
+    configuration = read_configuration(api_key, url, directory, os.environ, policies)
     with _default_lock:
         if _default is not None and _default.configuration == configuration:
             return _default
         if _default is not None:
             _default.shutdown()
-        _default = Flux(api_key, url=url, directory=directory, start=start)
+        _default = Flux(
+            api_key,
+            url=url,
+            directory=directory,
+            start=start,
+            fallbacks=fallbacks,
+            max_stale=max_stale,
+            when_stale=when_stale,
+        )
         _default_billing.bind(_default)
         return _default
 

@@ -32,3 +32,7 @@ class Conditions:
     def problem(self, name: str) -> str | None:
         """Return the condition's problem, if it is present."""
         return self._present.get(name)
+
+    def present(self) -> dict[str, str]:
+        """Return the problem of each condition that is present, by the condition's name."""
+        return dict(self._present)

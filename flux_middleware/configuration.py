@@ -13,10 +13,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flux_middleware.errors import ConfigurationError
+from flux_middleware.policies import NO_POLICIES, Policies
 
-__all__ = ["DEFAULT_URL", "Configuration", "environment_of", "read_configuration", "require_url"]
+__all__ = [
+    "DEFAULT_URL",
+    "JOURNALS",
+    "STORE",
+    "Configuration",
+    "environment_of",
+    "places",
+    "read_configuration",
+    "require_url",
+]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8400"
+
+STORE: Final = "store-1"
+"""Directory, within the client's, of what is known and of the locks that go with this format of it."""
+
+JOURNALS: Final = "journals"
+"""Directory, within the client's, of usage."""
 
 _KEY = re.compile(r"flux_([a-z0-9-]{1,32})_[A-Za-z0-9_-]{8,}\Z")
 
@@ -30,6 +46,7 @@ class Configuration:
     url: str
     directory: Path
     clock_url: str | None = None
+    policies: Policies = NO_POLICIES
 
 
 def read_configuration(
@@ -37,6 +54,7 @@ def read_configuration(
     url: str | None,
     directory: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
+    policies: Policies = NO_POLICIES,
 ) -> Configuration:
     """Take arguments, then FLUX_API_KEY, FLUX_URL and FLUX_DIRECTORY, then defaults; make the directory.
 
@@ -49,10 +67,17 @@ def read_configuration(
     environment = environment_of(key)
     server = require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
     clock = _clock_url(environ.get("FLUX_CLOCK_URL"), environment)
-    place = directory or environ.get("FLUX_DIRECTORY")
-    name = f"{environment}-{hashlib.sha256(server.encode()).hexdigest()[:16]}"
-    own = _own_directory(Path(place) / name) if place else _default_directory(name, environ)
-    return Configuration(key, environment, server, own, clock)
+    own = _first_usable(places(environment, server, directory, environ))
+    return Configuration(key, environment, server, own, clock, policies)
+
+
+def places(
+    environment: str, url: str, directory: str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> list[Path]:
+    """Return where the client may keep what it knows; it takes the first that it can."""
+    name = f"{environment}-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    given = directory or environ.get("FLUX_DIRECTORY")
+    return [place / name for place in ([Path(given)] if given else _default_places(environ))]
 
 
 def environment_of(api_key: str) -> str:
@@ -99,11 +124,11 @@ def require_url(name: str, what: str, url: str) -> str:
     return url.rstrip("/")
 
 
-def _default_directory(name: str, environ: Mapping[str, str]) -> Path:
+def _first_usable(directories: list[Path]) -> Path:
     problems = []
-    for place in _default_places(environ):
+    for directory in directories:
         try:
-            return _own_directory(place / name)
+            return _own_directory(directory)
         except ConfigurationError as error:
             problems.append(str(error))
     raise ConfigurationError("; ".join(problems))

@@ -14,11 +14,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from flux_middleware.decisions import Decision, DecisionReason
 from flux_middleware.errors import ConfigurationError, InvalidOrganizationError, StoreError
 from flux_middleware.keys import FeatureKey, MetricKey
 from flux_middleware.snapshot import require_organization
@@ -39,27 +40,6 @@ __all__ = [
 ]
 
 _logger = logging.getLogger("flux")
-
-
-class DecisionReason(StrEnum):
-    """Why a decision fell as it did."""
-
-    ENTITLED = "entitled"
-    NOT_ENTITLED = "not_entitled"
-    UNKNOWN_FEATURE = "unknown_feature"
-    NO_ORGANIZATION = "no_organization"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Whether an organization may use a feature, and why; `revision` is the snapshot it was decided on."""
-
-    allowed: bool
-    feature: str
-    organization: str | None
-    reason: DecisionReason
-    revision: int | None = None
 
 
 class Billing(Protocol):
@@ -116,6 +96,12 @@ class Denial:
 
 
 _NOT_IN_PLAN = (403, "entitlement_required", "Entitlement required", "The plan does not include {feature!r}.")
+_NOT_KNOWN = (
+    503,
+    "entitlements_unavailable",
+    "Entitlements unavailable",
+    "Whether the plan includes {feature!r} is not known at the moment.",
+)
 # status, code, title, detail; whether a feature exists at all is no business of the caller's.
 _PROBLEMS: Final[dict[DecisionReason, tuple[int, str, str, str]]] = {
     DecisionReason.NOT_ENTITLED: _NOT_IN_PLAN,
@@ -126,19 +112,22 @@ _PROBLEMS: Final[dict[DecisionReason, tuple[int, str, str, str]]] = {
         "Organization required",
         "{feature!r} is part of a plan, and the request does not say on behalf of which organization it is made.",
     ),
-    DecisionReason.UNAVAILABLE: (
-        503,
-        "entitlements_unavailable",
-        "Entitlements unavailable",
-        "Whether the plan includes {feature!r} is not known at the moment.",
+    DecisionReason.LIMIT_REACHED: (
+        403,
+        "limit_reached",
+        "Limit reached",
+        "The plan does not include as much of {feature!r}.",
     ),
+    DecisionReason.UNAVAILABLE: _NOT_KNOWN,
+    DecisionReason.FALLBACK: _NOT_KNOWN,
+    DecisionReason.STALE: _NOT_KNOWN,
 }
 _LONGEST_RETRY_SECONDS = 5
 
 
 def denial_for(feature: str, reason: DecisionReason) -> Denial:
     """Return the refusal of `feature`; prepared once, so that refusing is as cheap as answering."""
-    if reason is not DecisionReason.UNAVAILABLE:
+    if _PROBLEMS[reason] is not _NOT_KNOWN:
         return _denial(feature, reason, None)
     return _denial(feature, reason, random.randint(1, _LONGEST_RETRY_SECONDS))  # noqa: S311  spreads retries
 

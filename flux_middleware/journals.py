@@ -24,7 +24,7 @@ from flux_middleware.journal import (
     read_entry,
 )
 
-__all__ = ["JournalReader", "Journals"]
+__all__ = ["JournalReader", "Journals", "NewerJournalError"]
 
 _logger = logging.getLogger("flux")
 
@@ -46,7 +46,7 @@ class JournalReader:
             raise ValueError("it is not a usage journal")
         _, version, _, _, source, of_environment = HEADER.unpack_from(self._map)
         if version > VERSION:
-            raise _NewerVersionError
+            raise NewerJournalError
         if of_environment.rstrip(b"\0") != environment.encode():
             raise ValueError("it belongs to another environment")
         self.path = path
@@ -139,7 +139,7 @@ class Journals:
             self._readers[name] = JournalReader(path, self.environment)
         except FileNotFoundError:  # sent and deleted meanwhile
             return
-        except _NewerVersionError:
+        except NewerJournalError:
             self._skipped.add(name)
             _logger.warning("usage journal %s is of a newer flux-middleware, which will send it", path)
         except ValueError as error:
@@ -154,8 +154,8 @@ class Journals:
             return owned
 
 
-class _NewerVersionError(Exception):
-    pass
+class NewerJournalError(Exception):
+    """The journal is of a newer version of this library, which knows what to do with it."""
 
 
 @contextmanager

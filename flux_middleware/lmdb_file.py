@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
-import filelock
 import lmdb
 
 from flux_middleware.beacon import INCARNATION, Beacon
 from flux_middleware.errors import InvalidRecordError, StoreError
+from flux_middleware.locks import host_lock
 
-__all__ = ["LmdbFile", "Transaction"]
+__all__ = ["LmdbFile", "Transaction", "reading"]
 
 _logger = logging.getLogger("flux")
 
@@ -183,6 +183,41 @@ class Transaction:
                 yield key, value
 
 
+class _UntouchedFile(_OpenFile):
+    """The file as it is found."""
+
+    def __init__(self, handle: lmdb.Environment, format_: bytes, names: Sequence[bytes]) -> None:
+        self.handle = handle
+        try:
+            self.databases = {name: handle.open_db(name, create=False) for name in names}
+        except lmdb.NotFoundError as error:
+            raise lmdb.InvalidError("the file belongs to something else") from error
+        with handle.begin(db=self.databases[b"meta"]) as transaction:
+            if transaction.get(b"format") != format_:
+                raise lmdb.InvalidError("the file belongs to something else")
+
+
+@contextmanager
+def reading(directory: Path, *, format_: bytes, names: Sequence[bytes]) -> Iterator[Transaction]:
+    """See one moment of a file that is not to be made, mended or set aside: for whoever only looks.
+
+    A damaged page can end the process: do it in one of its own.
+
+    Raises:
+        StoreError: there is no such file, or it is damaged.
+    """
+    try:
+        handle = lmdb.Environment(
+            os.fspath(directory), readonly=True, create=False, max_readers=_MAX_READERS, max_dbs=len(names)
+        )
+        with handle:
+            opened = _UntouchedFile(handle, format_, names)
+            with handle.begin() as transaction:
+                yield Transaction(opened, transaction)
+    except (lmdb.Error, *_DAMAGED) as error:
+        raise StoreError(f"the local store in {directory} cannot be read: {error}") from error
+
+
 class LmdbFile:
     """The file in `directory`, with databases of these `names`; it has to be of this `format_`, noted in `meta`."""
 
@@ -279,7 +314,9 @@ class LmdbFile:
     def _alone(self) -> Iterator[None]:
         """Keep this host's other processes from opening the file meanwhile."""
         try:
-            with filelock.FileLock(self._directory / "opening.lock", timeout=_OPENING_SECONDS, mode=0o600):
+            with host_lock(self._directory / "opening.lock", timeout=_OPENING_SECONDS) as held:
+                if not held:
+                    raise TimeoutError("another process keeps it locked")
                 yield
-        except (filelock.Timeout, OSError) as error:
+        except OSError as error:
             raise StoreError(f"cannot open the local store in {self._directory}: {error}") from error

@@ -16,7 +16,7 @@ import msgspec
 
 from flux_middleware.beacon import GENERATION, Beacon
 from flux_middleware.errors import StoreError
-from flux_middleware.lmdb_file import LmdbFile, Transaction
+from flux_middleware.lmdb_file import LmdbFile, Transaction, reading
 from flux_middleware.snapshot import (
     Catalog,
     CatalogChanged,
@@ -38,7 +38,7 @@ from flux_middleware.store import (
     following,
 )
 
-__all__ = ["LmdbStore"]
+__all__ = ["LmdbStore", "look_into"]
 
 _FORMAT = b"flux store 1"
 
@@ -69,12 +69,7 @@ class LmdbStore:
 
     def synced(self) -> Synced | None:
         with self._file.transaction() as transaction:
-            synced = _synced(transaction)
-            if synced is None:
-                return None
-            _, active = _head(transaction)
-            organizations = transaction.count(_ORGANIZATIONS[active])
-            return msgspec.structs.replace(synced, organizations=organizations)
+            return _counted(transaction)
 
     def catalog(self) -> tuple[int, Catalog | None]:
         with self._file.transaction() as transaction:
@@ -116,10 +111,7 @@ class LmdbStore:
 
     def acknowledged(self, source: str) -> dict[int, int]:
         with self._file.transaction() as transaction:
-            found = transaction.beginning_with(b"acknowledged", _source_prefix(source))
-            return {
-                _COUNTER.unpack(key[-_COUNTER.size :])[0]: _TOTAL.unpack(total)[0] for key, total in found
-            }
+            return _acknowledged(transaction, source)
 
     @contextmanager
     def replacement(self, header: SnapshotHeader) -> Iterator[_Replacement]:
@@ -212,6 +204,16 @@ class LmdbStore:
         self.beacon.announce(generation)
 
 
+def look_into(directory: Path, sources: Iterable[str]) -> tuple[Synced | None, dict[str, dict[int, int]]]:
+    """Return how far the store has come, and what of these journals is acknowledged, without changing anything.
+
+    Raises:
+        StoreError: there is no such store, or it is damaged.
+    """
+    with reading(directory, format_=_FORMAT, names=_NAMES) as transaction:
+        return _counted(transaction), {source: _acknowledged(transaction, source) for source in sources}
+
+
 class _Replacement:
     def __init__(self, store: LmdbStore, header: SnapshotHeader, incarnation: int) -> None:
         self._store = store
@@ -239,6 +241,19 @@ def _head(transaction: Transaction) -> tuple[int, int]:
 
 def _put_head(transaction: Transaction, generation: int, active: int) -> None:
     transaction.put(b"meta", b"head", _HEAD.pack(generation, active))
+
+
+def _counted(transaction: Transaction) -> Synced | None:
+    synced = _synced(transaction)
+    if synced is None:
+        return None
+    _, active = _head(transaction)
+    return msgspec.structs.replace(synced, organizations=transaction.count(_ORGANIZATIONS[active]))
+
+
+def _acknowledged(transaction: Transaction, source: str) -> dict[int, int]:
+    found = transaction.beginning_with(b"acknowledged", _source_prefix(source))
+    return {_COUNTER.unpack(key[-_COUNTER.size :])[0]: _TOTAL.unpack(total)[0] for key, total in found}
 
 
 def _synced(transaction: Transaction) -> Synced | None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import filelock
 
 from flux_middleware.conditions import Conditions
 from flux_middleware.errors import ServerUnreachableError, StoreError
 from flux_middleware.journal import Entry
 from flux_middleware.journals import JournalReader, Journals
+from flux_middleware.locks import host_lock
 from flux_middleware.snapshot import SlotError, UsageBatch, UsageReceipt, UsageSlot
 from flux_middleware.store import Store
 from flux_middleware.transport import Transport
@@ -40,18 +39,12 @@ def drain_turn(directory: Path) -> Iterator[bool]:
     Raises:
         StoreError: turns cannot be taken there.
     """
-    lock = filelock.FileLock(directory / "draining.lock", blocking=False, mode=0o600)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise StoreError(f"this host's processes cannot take turns in {directory}: {error}") from error
-    try:
-        yield True
-    finally:
-        lock.release()
+    with ExitStack() as holding:
+        try:
+            turn = holding.enter_context(host_lock(directory / "draining.lock"))
+        except OSError as error:
+            raise StoreError(f"this host's processes cannot take turns in {directory}: {error}") from error
+        yield turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from flux_middleware.beacon import CONTACT, REFRESHER
 from flux_middleware.conditions import Conditions
 from flux_middleware.errors import FluxError, ServerRefusedError
 from flux_middleware.journals import Journals
+from flux_middleware.locks import host_lock
 from flux_middleware.metering import Drain, drain_turn
 from flux_middleware.store import Store
 from flux_middleware.sync import Sync
@@ -118,10 +117,11 @@ class Refresher:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with filelock.FileLock(self._locks / "refresher.lock", blocking=False, mode=0o600):
-                    self._take_office()
-            except filelock.Timeout:
-                self._stopping.wait(self._pace.takeover)
+                with host_lock(self._locks / "refresher.lock") as held:
+                    if held:
+                        self._take_office()
+                if not held:
+                    self._stopping.wait(self._pace.takeover)
             except Exception as error:
                 # Nothing above this thread could catch it, and checks go on without it.
                 if not self._stopping.is_set():

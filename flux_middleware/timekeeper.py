@@ -33,14 +33,18 @@ class Timekeeper:
     def _begin_process(self) -> None:
         self._address = ClockAddress(self._url)
         self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="flux-clock", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="flux-clock", daemon=True)
+        self._thread.start()
 
-    def stop(self) -> None:
-        """Let the thread end; the time goes on from where it is."""
+    def stop(self, timeout: float = 0.0) -> None:
+        """Let the thread end, and wait up to `timeout` seconds for that; the time goes on from where it is."""
         self._stopping.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
 
     def after_fork(self) -> None:
         """In a forked child, which has no such thread: begin anew with the time that the parent had."""

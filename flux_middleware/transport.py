@@ -8,10 +8,8 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import httpx
-import httpx_sse
 import msgspec
 
 from flux_middleware.clock import read_now
@@ -23,7 +21,11 @@ from flux_middleware.errors import (
     ServerUnreachableError,
     TransportError,
 )
-from flux_middleware.snapshot import UsageBatch, UsageReceipt, decode, encode
+from flux_middleware.snapshot import Hello, UsageBatch, UsageReceipt, decode, encode
+
+if TYPE_CHECKING:
+    import httpx  # noqa: TC004  at runtime, `_import_everything` brings it
+    import httpx_sse  # noqa: TC004
 
 __all__ = ["ClockAddress", "StreamEvent", "Transport"]
 
@@ -82,6 +84,13 @@ class Transport:
         read = max(heartbeat * _SILENT_HEARTBEATS, 1.0)
         with self._open("/v1/stream", parameters, headers, read=read) as response:
             yield self._reading(_events(response))
+
+    def greet(self) -> tuple[Hello, str]:
+        """Ask which environment the API key is of; return that, and the server's date as HTTP has it."""
+        with self._translated():
+            response = self._client.get("/v1/environment", extensions={"trace": self._trace})
+            _require_success(response)
+            return decode(response.content, Hello), response.headers.get("date", "")
 
     def send_usage(self, batch: UsageBatch, *, timeout: float = _USAGE_SECONDS) -> UsageReceipt:
         """Send totals; the receipt says which were kept."""
@@ -220,11 +229,16 @@ class ClockAddress:
 
 @functools.cache
 def _import_everything() -> None:
-    """Let httpx import what it would import with its first request.
+    """Import httpx, and let it import what it would with its first request.
 
-    The first one is made in the background, and a fork in the middle of another thread's import leaves the child with
+    Not earlier: it takes as long as all of Flux, and some processes that import Flux never ask anybody. Not later: the
+    first request is made in the background, and a fork in the middle of another thread's import leaves the child with
     an import that waits for ever.
     """
+    global httpx, httpx_sse
+    import httpx
+    import httpx_sse
+
     httpx.Client().close()
     "localhost".encode("idna")
 

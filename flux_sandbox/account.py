@@ -11,6 +11,7 @@ from flux_sandbox import API_VERSION
 from flux_sandbox.agenda import Agenda
 from flux_sandbox.clock import Clock
 from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.meter_errors import MeterErrors
 from flux_sandbox.meter_log import MeterLog
 from flux_sandbox.payments import Payments
 from flux_sandbox.profile import Profile
@@ -30,9 +31,12 @@ class Account:
     ledger: Ledger = field(default_factory=Ledger)
     agenda: Agenda = field(default_factory=Agenda)
     meter_log: MeterLog = field(default_factory=MeterLog)
+    meter_errors: MeterErrors = field(default_factory=MeterErrors)
     payments: Payments = field(default_factory=Payments)
     address: str = ""
     """Where the sandbox was last asked: its pages are there."""
+    silent: bool = False
+    """Whether changes leave no events, as happens at Stripe when its generation of events fails."""
     on_event: Callable[[Document], None] = lambda event: None
     on_subscription: Callable[[Action, Document], None] = lambda action, subscription: None
     """Told of each change of a subscription, after its event."""
@@ -126,8 +130,9 @@ class Action:
             "type": event,
         }
         document["pending_webhooks"] = len(wanted_by(self.ledger, document))
-        self.ledger.put(document)
-        self.account.on_event(document)
+        if not self.account.silent:
+            self.ledger.put(document)
+            self.account.on_event(document)
         return document
 
     def _follow(self, document: Document) -> None:

@@ -26,20 +26,23 @@ def moments(document: Document) -> list[int]:
 class Agenda:
     """Objects by the moments when they are due; whether they still are then, `moments` tells.
 
-    At one moment a schedule comes before its subscription, which it may change, and that before its invoices.
+    At one moment a schedule comes before its subscription, which it may change, and that before its invoices; of a
+    kind the older come first.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, str]] = []
-        self._known: set[tuple[int, int, str]] = set()
+        self._heap: list[tuple[int, int, int, str]] = []
+        self._known: set[tuple[int, int, int, str]] = set()
+        self._ages: dict[str, int] = {}
 
     def note(self, document: Document, now: int) -> None:
         """Remember when this state of an object is due, after now."""
         if document["object"] not in _DUE:
             return
         order = _ORDER.index(document["object"])
+        age = self._ages.setdefault(document["id"], len(self._ages))
         for moment in moments(document):
-            entry = moment, order, document["id"]
+            entry = moment, order, age, document["id"]
             if moment > now and entry not in self._known:
                 self._known.add(entry)
                 heapq.heappush(self._heap, entry)
@@ -50,7 +53,7 @@ class Agenda:
             return None
         entry = heapq.heappop(self._heap)
         self._known.discard(entry)
-        moment, order, id_ = entry
+        moment, order, _, id_ = entry
         return moment, _ORDER[order], id_
 
 
@@ -63,7 +66,7 @@ def _subscription(subscription: Document) -> list[int | None]:
         return [*due, subscription["created"] + FIRST_PAYMENT]
     if status != "paused":
         due += [item["current_period_end"] for item in subscription["items"]]
-    if status == "trialing":
+    if status == "trialing" and subscription["trial_end"] is not None:
         due += [subscription["trial_end"], subscription["trial_end"] - TRIAL_WARNING]
     pending, pause = subscription["pending_update"], subscription["pause_collection"]
     return [*due, pending and pending["expires_at"], pause and pause["resumes_at"]]

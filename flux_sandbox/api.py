@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from flux_sandbox.account import Account, Action, Origin
 from flux_sandbox.errors import (
+    BusyError,
     CrashedError,
     InvalidParametersError,
     Problem,
@@ -26,7 +27,7 @@ from flux_sandbox.keys import Keys, redact, shown_key
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params, parse
 from flux_sandbox.passing import settle
-from flux_sandbox.presentation import present
+from flux_sandbox.presentation import encoded, present
 from flux_sandbox.rendering import render
 from flux_sandbox.route import Call, Route
 from flux_sandbox.v2 import decode_json, error_body
@@ -109,6 +110,7 @@ class Api:
         self._account = account
         self._hold = hold
         self._saved = IdempotencyKeys()
+        self._busy: set[Hashable] = set()
         self.keys = Keys(account.profile, account.token)
         self.faults = Faults()
         self.requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
@@ -120,8 +122,8 @@ class Api:
         Without an answer the connection has to be closed.
         """
         id_, at = self._account.new_id("req"), self._account.clock.wall()
-        fault = self.faults.meet(request.method, request.path) or NO_FAULT
-        if fault.seconds:
+        fault = self.faults.meet(request.method, request.path, at) or NO_FAULT
+        if fault.seconds and fault.strikes_at_once:
             await asyncio.sleep(fault.seconds)
         answer = None
         if fault.what != "outage":
@@ -144,15 +146,18 @@ class Api:
                 raise UnknownPathError(request.method, redact(request.path))
             key.require(request.method, request.path, self._account.profile.id)
             fault.refuse()
-            version = checked_version(
-                request.headers.get("stripe-version") or self._account.profile.api_version
-            )
+            version = self._version(request)
+            if route.gone_since is not None and version >= route.gone_since:
+                raise UnknownPathError(request.method, request.path)
             origin = Origin(id_, _idempotency_key(request), version, key.shows_secrets)
             visit = _Visit(route, request, _params(route, request), target, origin, fault)
             return await self._answer_once(visit)
         except StripeError as error:
             self._note(error, request, id_)
             return _refusal(error, request)
+
+    def _version(self, request: Request) -> str:
+        return checked_version(request.headers.get("stripe-version") or self._account.profile.api_version)
 
     async def _answer_once(self, visit: _Visit) -> Answer:
         """Carry the request out, unless its idempotency key has an answer already."""
@@ -169,7 +174,8 @@ class Api:
             self._saved.abandon(key)  # cancelled
             raise
         answer = answer.with_headers({"Idempotency-Key": key, "Original-Request": visit.origin.request or ""})
-        if visit.fault.what == "error" and not visit.fault.saved:
+        unsaved = visit.fault.what == "error" and not visit.fault.saved
+        if unsaved or answer.status == BusyError.status:
             self._saved.abandon(key)
         else:
             self._saved.finish(key, answer)
@@ -177,9 +183,12 @@ class Api:
 
     async def _carry_out(self, visit: _Visit) -> Answer:
         try:
-            await self._hold(visit.request)
-            visit.fault.crash(carried_out=False)
-            answer = self._perform(visit)
+            with self._alone(visit):
+                await self._hold(visit.request)
+                if visit.fault.seconds:
+                    await asyncio.sleep(visit.fault.seconds)
+                visit.fault.crash(carried_out=False)
+                answer = self._perform(visit)
             visit.fault.crash(carried_out=True)
         except StripeError as error:
             self._note(error, visit.request, visit.origin.request or "")
@@ -189,12 +198,27 @@ class Api:
             return _refusal(CrashedError(), visit.request)
         return answer
 
+    @contextmanager
+    def _alone(self, visit: _Visit) -> Iterator[None]:
+        """Refuse a request while another is busy with what only one may touch at a time."""
+        touched = visit.route.alone(visit.params)
+        if touched is None:
+            yield
+            return
+        if touched in self._busy:
+            raise BusyError
+        self._busy.add(touched)
+        try:
+            yield
+        finally:
+            self._busy.discard(touched)
+
     def _perform(self, visit: _Visit) -> Answer:
         settle(self._account)
         document = self.call(visit.route, visit.params, visit.target, visit.origin)
         shown = render(self._account.ledger, document)
         expanded = expand(self._account.ledger, shown, visit.params.get("expand") or [])
-        return Answer(200, _json(present(expanded, self._account.profile, visit.origin.version)))
+        return Answer(200, encoded(present(expanded, self._account.profile, visit.origin.version)))
 
     def call(self, route: Route, params: Params, target: str = "", origin: Origin = Origin()) -> Document:
         """Call a route with parsed parameters, as a request would."""
@@ -248,8 +272,4 @@ def _logged(id_: str, at: float, request: Request, answer: Answer | None) -> Log
 
 def _refusal(error: StripeError, request: Request) -> Answer:
     body = error_body(error) if _is_v2(request) else error.body()
-    return Answer(error.status, _json(body), error.headers, error.code)
-
-
-def _json(document: Document) -> bytes:
-    return json.dumps(document, indent=2).encode()
+    return Answer(error.status, encoded(body), error.headers, error.code)

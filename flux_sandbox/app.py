@@ -33,6 +33,7 @@ from flux_sandbox import (
     subscription_items,
     subscription_schedules,
     subscriptions,
+    usage_records,
     v2_events,
     webhook_endpoints,
 )
@@ -65,6 +66,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *subscription_items.ROUTES,
     *subscription_schedules.ROUTES,
     *subscriptions.ROUTES,
+    *usage_records.ROUTES,
     *v2_events.ROUTES,
     *webhook_endpoints.ROUTES,
 )

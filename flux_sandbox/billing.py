@@ -14,6 +14,7 @@ __all__ = [
     "finalize",
     "give_up",
     "issue",
+    "leave",
     "new_invoice",
     "note_failure",
     "pay",
@@ -151,8 +152,13 @@ def stop(action: Action, subscription: Document) -> None:
     """Leave a subscription's latest invoice, if it is not paid yet, to whoever pays it: nothing tries to collect it."""
     invoice = action.ledger.find("invoice", subscription["latest_invoice"] or "")
     if invoice is not None and invoice["status"] in ("draft", "open"):
-        changes = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
-        action.update(invoice, changes, "invoice.updated")
+        leave(action, invoice)
+
+
+def leave(action: Action, invoice: Document) -> None:
+    """Try no more to collect an invoice."""
+    changes = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
+    action.update(invoice, changes, "invoice.updated")
 
 
 def void_latest(action: Action, subscription: Document) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flux_sandbox.account import Action
-from flux_sandbox.billing import finalize, give_up, issue, note_failure, pay, stop, void
+from flux_sandbox.billing import finalize, give_up, issue, leave, note_failure, pay, stop, void
 from flux_sandbox.cancellation import cancel
 from flux_sandbox.ledger import Document
 from flux_sandbox.subscription_changes import restarted, resume, save
@@ -73,7 +73,11 @@ def settle_paid(action: Action, invoice: Document) -> Document:
 def pass_invoice(action: Action, invoice: Document) -> None:
     """Do what is due for an invoice now."""
     subscription = subscription_of(action, invoice)
-    if invoice["status"] == "draft":
+    if subscription["ended_at"] is not None and subscription["latest_invoice"] != invoice["id"]:
+        leave(
+            action, invoice
+        )  # what a subscription owed before its last invoice is not collected after its end
+    elif invoice["status"] == "draft":
         _close_draft(action, invoice, subscription)
     elif invoice["next_payment_attempt"] == action.now:
         collect(action, invoice, how_paid(action, subscription))

@@ -8,7 +8,6 @@ Stripe, whose order nobody may rely on.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from flux_sandbox.account import Account
 from flux_sandbox.disorder import Disorder
 from flux_sandbox.errors import MissingError
 from flux_sandbox.ledger import Document, Ledger
-from flux_sandbox.presentation import present, present_event
+from flux_sandbox.presentation import encoded, present, present_event
 from flux_sandbox.receivers import Receiver, find_receiver, wanted_by
 from flux_sandbox.signing import signature, signing_secrets
 
@@ -229,7 +228,7 @@ class Deliveries:
             shown = present({name: event[name] for name in _NOTIFICATION}, profile, API_VERSION)
         else:
             shown = present_event(event, profile, receiver.api_version)
-        return json.dumps(shown, indent=2).encode()
+        return encoded(shown)
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int | None, str | None]:
         try:

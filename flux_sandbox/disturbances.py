@@ -88,12 +88,44 @@ async def _webhook(asked: Asked) -> dict[str, Any]:
 
 class _NewEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str
-    object: dict[str, Any]
+    object: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
 
 
 async def _make_event(asked: Asked) -> dict[str, Any]:
     wanted, account = asked.read(_NewEvent), asked.sandbox.account
-    return Action(account, account.clock.now()).record(wanted.type, {"object": "unknown", **wanted.object})
+    about = None if wanted.object is None else {"object": "unknown", **wanted.object}
+    if wanted.type.startswith(("v1.", "v2.")):
+        return asked.sandbox.publish_thin(wanted.type, about, wanted.data)
+    if about is None or wanted.data is not None:
+        raise ValueError("a snapshot event has an object, and no other data")
+    return Action(account, account.clock.now()).record(wanted.type, about)
+
+
+class _Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    silent: bool
+
+
+async def _silence(asked: Asked) -> dict[str, Any]:
+    asked.sandbox.account.silent = asked.read(_Silence).silent
+    return {"silent": asked.sandbox.account.silent}
+
+
+class _Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    later: bool
+
+
+async def _check_meter_events(asked: Asked) -> dict[str, Any]:
+    asked.sandbox.account.meter_errors.later = asked.read(_Validation).later
+    return {"later": asked.sandbox.account.meter_errors.later}
+
+
+class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    samples: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+
+
+async def _report_meter_errors(asked: Asked) -> dict[str, Any]:
+    return {"data": asked.sandbox.report_meter_errors(samples=asked.read(_Report).samples)}
 
 
 class _Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +149,10 @@ ROUTES: Final = (
     control_route("DELETE", "/_sandbox/deliveries/plan", _clear_deliveries),
     control_route("POST", "/_sandbox/deliveries/flush", _flush),
     control_route("POST", "/_sandbox/events", _make_event),
+    control_route("POST", "/_sandbox/events/silence", _silence),
     control_route("POST", "/_sandbox/events/{id}/deliver", _deliver_again),
     control_route("GET", "/_sandbox/events/{id}/webhook", _webhook),
+    control_route("POST", "/_sandbox/meter_events/checks", _check_meter_events),
+    control_route("POST", "/_sandbox/meter_events/report", _report_meter_errors),
     control_route("POST", "/_sandbox/webhook_endpoints/{id}/roll", _roll),
 )

@@ -12,6 +12,7 @@
     ├── PaymentError            402  a payment was declined, or needs the customer
     ├── KeyInUseError           409  an idempotency key whose first request is still running
     ├── ConflictError           409  another request has the object at this moment
+    │   └── BusyError           429  another request has what takes one at a time
     ├── RateLimitedError        429  too many requests
     └── CrashedError            500  the sandbox itself failed, or was told to
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 __all__ = [
+    "BusyError",
     "ConflictError",
     "CrashedError",
     "ForbiddenError",
@@ -188,6 +190,12 @@ class ConflictError(StripeError):
             "accessing it. If you see this error intermittently, retry the request."
         )
         super().__init__(message, code="lock_timeout")
+
+
+class BusyError(ConflictError):
+    """Another request has what takes one at a time; Stripe counts that as a limit of rate."""
+
+    status = 429
 
 
 class RateLimitedError(StripeError):

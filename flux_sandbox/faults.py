@@ -6,6 +6,7 @@ The plan is drawn from a seed: the same requests in the same order meet the same
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -39,6 +40,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A pattern: `/v1/billing/*`."""
     times: _Count | None = None
     """How many requests it meets; all, if nothing is said."""
+    above_per_second: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """How many matching requests pass in any second, by the wall's clock; it meets those that come beside them."""
     after: _Count = 0
     """How many matching requests pass before the first that it may meet."""
     probability: _Share = 1.0
@@ -52,13 +55,19 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """Say whether a request is one of those that it is about."""
         return fnmatchcase(method, self.method) and fnmatchcase(path, self.path)
 
+    @property
+    def strikes_at_once(self) -> bool:
+        """Whether it strikes before a request is looked at closely."""
+        forgotten = self.what == "error" and not self.saved and not self.carried_out
+        return forgotten or self.what in ("conflict", "outage", "rate_limit")
+
     def refuse(self) -> None:
         """Raise what is answered before a request is looked at closely, and never saved."""
         if self.what == "rate_limit":
             raise RateLimitedError(self.retry_after)
         if self.what == "conflict":
             raise ConflictError
-        if self.what == "error" and not self.saved and not self.carried_out:
+        if self.what == "error" and self.strikes_at_once:
             raise CrashedError
 
     def crash(self, *, carried_out: bool) -> None:
@@ -80,15 +89,27 @@ class _Rule:
     chance: random.Random
     seen: int = 0
     met: int = 0
+    passed: deque[float] = field(default_factory=deque)
 
-    def meets(self) -> bool:
+    def meets(self, now: float) -> bool:
         """Say whether the request, a matching one, meets the fault."""
         self.seen += 1
         hit = self.chance.random() < self.fault.probability
         spent = self.fault.times is not None and self.met >= self.fault.times
-        if spent or not hit or self.seen <= self.fault.after:
+        if spent or not hit or self.seen <= self.fault.after or self._few(now):
             return False
         self.met += 1
+        return True
+
+    def _few(self, now: float) -> bool:
+        """Say whether the request is one of those that pass in any second."""
+        if self.fault.above_per_second is None:
+            return False
+        while self.passed and self.passed[0] <= now - 1:
+            self.passed.popleft()
+        if len(self.passed) >= self.fault.above_per_second:
+            return False
+        self.passed.append(now)
         return True
 
 
@@ -111,10 +132,10 @@ class Faults:
         """Let nothing go wrong any more."""
         self._rules = []
 
-    def meet(self, method: str, path: str) -> Fault | None:
+    def meet(self, method: str, path: str, now: float) -> Fault | None:
         """Return the fault that a request meets, if it meets one."""
         for rule in self._rules:
-            if rule.fault.matches(method, path) and rule.meets():
+            if rule.fault.matches(method, path) and rule.meets(now):
                 return rule.fault
         return None
 

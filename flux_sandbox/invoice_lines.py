@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from flux_sandbox.account import Action
 from flux_sandbox.ledger import Document
 from flux_sandbox.meter_log import aggregate
+from flux_sandbox.usage_records import recorded
 
 __all__ = ["in_advance", "recounted", "used"]
 
@@ -39,8 +40,11 @@ def _recounted(action: Action, customer: str, line: Document, now: int) -> Docum
     price = action.ledger.require("price", line["pricing"]["price_details"]["price"])
     if price["recurring"]["usage_type"] != "metered":
         return line
-    meter = action.ledger.require("billing.meter", price["recurring"]["meter"])
     start, end = line["period"]["start"], line["period"]["end"]
+    if price["recurring"]["meter"] is None:
+        item = line["parent"]["subscription_item_details"]["subscription_item"]
+        return line | _amounts(price, Decimal(recorded(action.ledger, item, start, end)))
+    meter = action.ledger.require("billing.meter", price["recurring"]["meter"])
     # Of a period that ends this very second, as by an immediate cancellation, the second counts too.
     usage = action.account.meter_log.between(meter["id"], customer, start, end + (end == now))
     total = aggregate(usage, meter["default_aggregation"]["formula"], meter["event_time_window"])

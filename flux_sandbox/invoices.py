@@ -63,6 +63,12 @@ def _how(call: Call, invoice: Document) -> str:
     return METHODS[str(method)]
 
 
+def _lines(call: Call) -> Document:
+    invoice = call.ledger.require("invoice", call.target)
+    lines = [{**line, "invoice": invoice["id"]} for line in invoice["lines"]]
+    return page(f"/v1/invoices/{invoice['id']}/lines", lines, call.params)
+
+
 def _finalize(call: Call) -> Document:
     return finalize(call.action, _with_status(call, "draft"))
 
@@ -102,6 +108,7 @@ ROUTES: Final = (
     Route("GET", "/v1/invoices", _list, shape(_LIST)),
     Route("GET", "/v1/invoices/{id}", _retrieve, shape()),
     Route("POST", "/v1/invoices/{id}/finalize", _finalize, shape({"auto_advance": Unsimulated()})),
+    Route("GET", "/v1/invoices/{id}/lines", _lines, shape(LIST)),
     Route("POST", "/v1/invoices/{id}/mark_uncollectible", _give_up, shape()),
     Route("POST", "/v1/invoices/{id}/pay", _pay, shape(_PAY)),
     Route("POST", "/v1/invoices/{id}/void", _void, shape()),

@@ -1,4 +1,4 @@
-"""Meter events: usage as it is reported, checked at once; and their cancellation within a day."""
+"""Meter events: usage as it is reported, checked at once or later; and their cancellation within a day."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from flux_sandbox.errors import RefusedError
 from flux_sandbox.ledger import Document, Ledger
+from flux_sandbox.meter_errors import MeterError
 from flux_sandbox.meter_log import Usage
-from flux_sandbox.parameters import Shape, Text, TextMap, Whole, shape
+from flux_sandbox.parameters import Params, Shape, Text, TextMap, Whole, shape
 from flux_sandbox.route import Call, Route
 
 __all__ = ["ROUTES"]
@@ -21,32 +22,53 @@ _MAX_DIGITS = 15
 
 
 def _create(call: Call) -> Document:
-    params = call.params
-    meter = _active_meter(call.ledger, params["event_name"])
-    timestamp = _checked_timestamp(params.get("timestamp", call.now), call.now)
-    usage = Usage(
-        identifier=_unused_identifier(call),
-        event_name=params["event_name"],
-        meter=meter["id"],
-        customer=_customer(call.ledger, meter, params["payload"]),
-        value=_value(meter, params["payload"]),
-        timestamp=timestamp,
-        received_at=call.now,
-    )
-    call.action.account.meter_log.add(usage)
+    timestamp = call.params.get("timestamp", call.now)
+    identifier = _unused_identifier(call)
+    try:
+        call.action.account.meter_log.add(_usage(call, identifier, timestamp))
+    except RefusedError as error:
+        if not call.action.account.meter_errors.later:
+            raise
+        _note(call, error, identifier)
     return {
         "object": "billing.meter_event",
         "created": call.now,
-        "event_name": usage.event_name,
-        "identifier": usage.identifier,
+        "event_name": call.params["event_name"],
+        "identifier": identifier,
         "livemode": False,
-        "payload": params["payload"],
+        "payload": call.params["payload"],
         "timestamp": timestamp,
     }
 
 
+def _usage(call: Call, identifier: str, timestamp: int) -> Usage:
+    """Return what a meter event says, if nothing is wrong with it."""
+    payload, meter = call.params["payload"], _active_meter(call.ledger, call.params["event_name"])
+    return Usage(
+        identifier=identifier,
+        event_name=call.params["event_name"],
+        meter=meter["id"],
+        customer=_customer(call.ledger, meter, payload),
+        value=_value(meter, payload),
+        timestamp=_checked_timestamp(timestamp, call.now),
+        received_at=call.now,
+    )
+
+
+def _note(call: Call, error: RefusedError, identifier: str) -> None:
+    """Keep an error for a later report."""
+    named = _meters(call.ledger, call.params["event_name"])
+    meter = named[0]["id"] if named else None
+    found = MeterError(meter, error.code or error.type, error.message, identifier, call.now)
+    call.action.account.meter_errors.note(found)
+
+
+def _meters(ledger: Ledger, event_name: str) -> list[Document]:
+    return [meter for meter in ledger.newest_first("billing.meter") if meter["event_name"] == event_name]
+
+
 def _active_meter(ledger: Ledger, event_name: str) -> Document:
-    named = [meter for meter in ledger.newest_first("billing.meter") if meter["event_name"] == event_name]
+    named = _meters(ledger, event_name)
     for meter in named:
         if meter["status"] == "active":
             return meter
@@ -105,6 +127,11 @@ def _value(meter: Document, payload: dict[str, str]) -> Decimal:
     return Decimal(text)
 
 
+def _one_at_a_time(params: Params) -> tuple[str, str | None]:
+    """Of a customer, a meter takes one event at a time; the customer is looked for where it is by default."""
+    return params["event_name"], params["payload"].get("stripe_customer_id")
+
+
 def _adjust(call: Call) -> Document:
     params = call.params
     identifier = params["cancel"]["identifier"]
@@ -142,6 +169,7 @@ ROUTES: Final = (
             "event_name",
             "payload",
         ),
+        alone=_one_at_a_time,
     ),
     Route(
         "POST",

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from flux_sandbox import API_VERSION
 from flux_sandbox.ledger import Document
 from flux_sandbox.profile import Profile
 from flux_sandbox.versions import as_of, event_as_of
 
-__all__ = ["present", "present_event"]
+__all__ = ["encoded", "present", "present_event"]
+
+
+def encoded(document: Document) -> bytes:
+    """Return the JSON of a document, indented as Stripe's is. (Python's own library takes ten times as long.)"""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
 def present(document: Document, profile: Profile, version: str) -> Document:

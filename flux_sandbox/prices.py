@@ -28,6 +28,7 @@ from flux_sandbox.parameters import (
 )
 from flux_sandbox.products import INLINE_PRODUCT, new_product
 from flux_sandbox.route import Call, Route
+from flux_sandbox.versions import BASIL
 
 __all__ = ["ROUTES"]
 
@@ -93,7 +94,7 @@ def _currency(code: str) -> str:
 
 def _recurring(call: Call, given: Params) -> Document:
     usage_type, meter = given.get("usage_type", "licensed"), given.get("meter")
-    if usage_type == "metered" and meter is None:
+    if usage_type == "metered" and meter is None and call.action.origin.version >= BASIL:
         message = (
             "Metered prices must be backed by a meter since API version 2025-03-31.basil: create one with "
             "POST /v1/billing/meters and name it in recurring[meter]."

@@ -29,9 +29,10 @@ def pass_subscription(action: Action, subscription: Document) -> None:
         subscription = _drop_pending(action, subscription)
     if (subscription["pause_collection"] or {}).get("resumes_at") == now:
         subscription = save(action, subscription, {"pause_collection": None})
-    if subscription["status"] == "trialing" and subscription["trial_end"] - TRIAL_WARNING == now:
+    trial_end = subscription["trial_end"] if subscription["status"] == "trialing" else None
+    if trial_end is not None and trial_end - TRIAL_WARNING == now:
         warn_of_trial_end(action, subscription)
-    if subscription["status"] == "trialing" and subscription["trial_end"] == now:
+    if trial_end == now:
         _end_trial(action, subscription)
     elif subscription["status"] != "paused":
         _renew(action, subscription)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from flux_sandbox.account import Action
@@ -32,6 +32,10 @@ class Call:
         return self.action.now
 
 
+def _nothing(_: Params) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One entry of the API. The answer is a stored document; it is rendered on its way out."""
@@ -40,3 +44,7 @@ class Route:
     path: str
     answer: Callable[[Call], Document]
     parameters: Shape
+    gone_since: str | None = None
+    """The first API version without it, if it is gone."""
+    alone: Callable[[Params], Hashable] = _nothing
+    """What only one request may touch at a time, if there is such a thing."""

@@ -68,6 +68,8 @@ def _force(action: Action, subscription: str, asked: Document) -> Document:
     found = action.ledger.require("subscription", subscription)
     if refused := sorted(_FIXED & asked.keys()):
         raise RefusedError(f"These cannot be forced: {', '.join(refused)}.")
+    if asked.get("status") in ("canceled", "incomplete_expired"):
+        asked = {"ended_at": action.now, **asked}  # otherwise time would go on for it
     return save(action, found, asked)
 
 

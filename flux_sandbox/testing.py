@@ -36,7 +36,7 @@ _STOP: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A webhook endpoint: its id, and the secret to verify its webhooks with."""
+    """A webhook endpoint or an event destination: its id, and the secret to verify its webhooks with."""
 
     id: str
     secret: str
@@ -171,9 +171,21 @@ class StripeSandbox:
     def listen(self, url: str, *events: str) -> Endpoint:
         """Have an address told of events of these types, or of all."""
         wanted = {f"enabled_events[{number}]": name for number, name in enumerate(events or ("*",))}
-        headers = {"Authorization": f"Bearer {self.key}"}
-        made = _read(self._http.post("/v1/webhook_endpoints", data={"url": url, **wanted}, headers=headers))
+        made = self._post("/v1/webhook_endpoints", data={"url": url, **wanted})
         return Endpoint(made["id"], made["secret"])
+
+    def listen_thin(self, url: str, *events: str) -> Endpoint:
+        """Have an address told of thin events of these types, or of all."""
+        wanted = {
+            "name": "tests",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": events or ("*",),
+            "webhook_endpoint": {"url": url},
+            "include": ["webhook_endpoint.signing_secret"],
+        }
+        made = self._post("/v2/core/event_destinations", json=wanted)
+        return Endpoint(made["id"], made["webhook_endpoint"]["signing_secret"])
 
     def roll_secret(self, endpoint: str, *, expires_in: int = 86_400) -> str:
         """Give an endpoint a new secret; the one until now signs too, for so many seconds."""
@@ -181,9 +193,23 @@ class StripeSandbox:
             self._ask("POST", f"webhook_endpoints/{endpoint}/roll", {"expires_in": expires_in})["secret"]
         )
 
-    def make_event(self, type_: str, about: Mapping[str, Any]) -> str:
-        """Tell of an event of any type about any object, and return its id."""
-        return str(self._ask("POST", "events", {"type": type_, "object": about})["id"])
+    def silence(self, silent: bool = True) -> None:
+        """Let changes leave no events at all, or let them leave some again."""
+        self._ask("POST", "events/silence", {"silent": silent})
+
+    def make_event(
+        self, type_: str, about: Mapping[str, Any] | None = None, *, data: Mapping[str, Any] | None = None
+    ) -> str:
+        """Tell of an event of any type about any object, and return its id; one of `v1.` or `v2.` is thin."""
+        return str(self._ask("POST", "events", {"type": type_, "object": about, "data": data})["id"])
+
+    def check_meter_events(self, *, later: bool) -> None:
+        """Take meter events that are wrong, until their errors are reported; or refuse them at once again."""
+        self._ask("POST", "meter_events/checks", {"later": later})
+
+    def report_meter_errors(self, *, samples: int = 3) -> int:
+        """Report meter events that were wrong by thin events; return how many of those there are."""
+        return len(self._ask("POST", "meter_events/report", {"samples": samples})["data"])
 
     def webhook(self, event: str, endpoint: str) -> Webhook:
         """Return the webhook by which an endpoint hears of an event, for a test client to post."""
@@ -204,6 +230,9 @@ class StripeSandbox:
     def deliveries(self) -> list[Delivery]:
         """The latest attempts to deliver webhooks, newest first."""
         return msgspec.convert(self._ask("GET", "deliveries")["data"], list[Delivery])
+
+    def _post(self, path: str, **sent: Any) -> dict[str, Any]:
+        return _read(self._http.post(path, headers={"Authorization": f"Bearer {self.key}"}, **sent))
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         content = b"" if body is None else msgspec.json.encode(body)

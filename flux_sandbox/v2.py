@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import dropwhile, islice
 from typing import Any, Final
 from urllib.parse import urlencode
+
+import msgspec
 
 from flux_sandbox.errors import InvalidParametersError, Problem, StripeError
 from flux_sandbox.form import Raw
@@ -24,8 +25,8 @@ PAGE: Final[Fields] = {"limit": Whole(minimum=1, maximum=100), "page": Text()}
 def decode_json(body: bytes) -> dict[str, Raw]:
     """Read a body as the tree that a form would have been."""
     try:
-        value = json.loads(body or b"{}")
-    except ValueError as error:
+        value = msgspec.json.decode(body or b"{}")
+    except msgspec.DecodeError as error:
         raise _malformed(f"Invalid JSON: {error}") from error
     if not isinstance(value, dict):
         raise _malformed("Invalid JSON: an object is expected")

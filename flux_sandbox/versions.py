@@ -14,8 +14,10 @@ from flux_sandbox.errors import InvalidParametersError, Problem
 from flux_sandbox.ledger import Document
 from flux_sandbox.rendering import difference
 
-__all__ = ["VERSIONS", "as_of", "checked_version", "event_as_of"]
+__all__ = ["BASIL", "VERSIONS", "as_of", "checked_version", "event_as_of"]
 
+BASIL: Final = "2025-03-31.basil"
+"""The version that knows meters only, and of each item its own period."""
 VERSIONS: Final = (
     API_VERSION,
     "2026-09-30.endive",
@@ -25,7 +27,7 @@ VERSIONS: Final = (
     "2025-08-27.basil",
     "2025-06-30.basil",
     "2025-05-28.basil",
-    "2025-03-31.basil",
+    BASIL,
     "2025-02-24.acacia",
     "2024-09-30.acacia",
     "2024-06-20",
@@ -91,17 +93,29 @@ _PERIOD: Final = ("current_period_start", "current_period_end")
 
 def _with_its_own_period(subscription: Document) -> Document:
     """Have one period for all items."""
-    items = subscription["items"]["data"]
+    items = _items(subscription)
+    if not items:
+        return subscription
     latest = max(items, key=lambda item: item["current_period_end"])
     without = [{name: value for name, value in item.items() if name not in _PERIOD} for item in items]
     period = {name: latest[name] for name in _PERIOD}
     return {**subscription, **period, "items": {**subscription["items"], "data": without}}
 
 
+def _items(subscription: Document) -> list[Document]:
+    """Return the items; a test may tell of a subscription that says nothing of them."""
+    return list(subscription.get("items", {}).get("data", []))
+
+
+def _aggregating(terms: Document) -> Document:
+    """Say how usage is aggregated that no meter counts: what is metered without one adds up."""
+    legacy = terms.get("usage_type") == "metered" and terms.get("meter") is None
+    return {"aggregate_usage": "sum" if legacy else None, **terms}
+
+
 def _with_aggregate_usage(price: Document) -> Document:
-    if price["recurring"] is None:
-        return price
-    return {**price, "recurring": {"aggregate_usage": None, **price["recurring"]}}
+    recurring = price.get("recurring")
+    return price if recurring is None else {**price, "recurring": _aggregating(recurring)}
 
 
 def _with_its_subscription(invoice: Document) -> Document:
@@ -114,25 +128,23 @@ def _with_its_subscription(invoice: Document) -> Document:
 
 def _with_its_plan(subscription: Document) -> Document:
     """Name the plan and the quantity of the only item in the subscription itself."""
-    items = subscription["items"]["data"]
+    items = _items(subscription)
     only = items[0] if len(items) == 1 else {}
     return {**subscription, "plan": only.get("plan"), "quantity": only.get("quantity")}
 
 
 def _with_billing(subscription: Document) -> Document:
     """Call `collection_method` and `start_date` as they were called then."""
-    older = {
-        name: value for name, value in subscription.items() if name not in ("collection_method", "start_date")
-    }
-    return {**older, "billing": subscription["collection_method"], "start": subscription["start_date"]}
+    return {_THEN.get(name, name): value for name, value in subscription.items()}
 
 
+_THEN: Final = {"collection_method": "billing", "start_date": "start"}
 _CHANGES: Final = (
     _Change(
-        "2025-03-31.basil",
+        BASIL,
         {
             "invoice": _with_its_subscription,
-            "plan": lambda plan: {"aggregate_usage": None, **plan},
+            "plan": _aggregating,
             "price": _with_aggregate_usage,
             "subscription": _with_its_own_period,
         },

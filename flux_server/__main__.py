@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import Final
 
-_ON_APPLICATIONS_HOSTS: Final = {"codegen": "flux_middleware.codegen"}
+_ON_APPLICATIONS_HOSTS: Final = {"codegen": "flux_middleware.codegen", "doctor": "flux_middleware.doctor"}
 """Commands that need nothing but what applications install."""
 
 

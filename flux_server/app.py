@@ -31,6 +31,8 @@ from flux_server.api import (
     stripe_events,
     stripe_health,
     stripe_mapping,
+    stripe_sync,
+    stripe_webhooks,
     usage,
 )
 from flux_server.api.idempotency import IdempotentWrites
@@ -88,6 +90,8 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.state.database = _database(settings)
     app.state.watch = Watch(app.state.database)
     app.state.streams = Streams(app.state.database.bell, app.state.watch)
+    drifted = app.state.monitoring.note_drift
+    app.state.stripe = Connector(app.state.database, settings, clock, wall=wall, on_drift=drifted)
     app.state.stripe = Connector(
         app.state.database, settings, clock, wall=wall, count_webhook=app.state.monitoring.count_webhook
     )
@@ -101,6 +105,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.add_middleware(EncodedOrganizations)
     app.add_middleware(CountedRequests, monitoring=app.state.monitoring)
     for api in (
+        stripe_webhooks,  # routes are tried in order, and no other is asked for so often at once
         environments,
         catalog_document,
         features,
@@ -115,6 +120,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         stream,
         usage,
         stripe,
+        stripe_sync,
         stripe_mapping,
         stripe_events,
         stripe_health,

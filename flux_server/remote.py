@@ -91,6 +91,10 @@ class Remote:
             self._http.build_request("PUT", path, content=content, headers=headers, params=params)
         )
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """Delete what is there; return what the server answers, which may be nothing."""
+        return self._answer(self._http.build_request("DELETE", path))
+
     @contextmanager
     def pieces(self, path: str, **params: str) -> Iterator[Iterator[bytes]]:
         """Return the body of what the server answers, piece by piece, for the length of the block."""
@@ -109,7 +113,7 @@ class Remote:
             answer = self._http.send(request)
             if not answer.is_success:
                 raise _refusal(answer)
-            body: dict[str, Any] = answer.json()
+            body: dict[str, Any] = answer.json() if answer.content else {}
             return body
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import pkgutil
@@ -13,13 +14,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import flux
 import flux_server
 from examples.demo.processes import Process, free_port
+from flux_middleware.answers import Status
+from flux_middleware.decisions import DecisionReason
 from flux_server.api.monitoring import Monitoring
 from flux_server.api.problems import OTHER_PROBLEMS
 from flux_server.errors import RequestError
@@ -109,9 +114,10 @@ def test_every_metric_is_described() -> None:
     monitoring.requests.labels("GET", "", 200).inc()
     monitoring.slots.labels("test").inc()
     monitoring.streams.labels("test").set(1)
+    monitoring.note_drift("test", 1)
     for outcome in ("received", "duplicate", "refused"):
         monitoring.count_webhook("test", outcome)
-    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0, 0)}).decode()
+    text = monitoring.render({("test", "changes"): 1}, {"test": Figures(False, 0, 0, 0, 0)}).decode()
 
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
     assert {row[0].strip("`") for row in table("| metric | meaning |")} == {
@@ -228,3 +234,28 @@ def test_a_month_passes_as_the_page_of_the_sandbox_says(
     assert linked["status"] == "active"
     assert turned["now"] > time.time() + 30 * 86_400
     assert "not followed" not in log
+
+
+CLIENT = (ROOT / "docs" / "client.md").read_text()
+
+
+def named(cell: str) -> set[str]:
+    return set(re.findall(r"`([\w-]+)`", cell))
+
+
+def test_every_setting_of_the_client_is_described() -> None:
+    rows = table("| argument of `flux.init` | variable | otherwise |", CLIENT)
+
+    assert set(inspect.signature(flux.init).parameters) <= set().union(*(named(row[0]) for row in rows))
+
+
+def test_every_reason_of_a_check_is_described() -> None:
+    rows = table("| `reason` | `allowed` | why |", CLIENT)
+
+    assert {row[0].strip("`") for row in rows} == set(DecisionReason) - {DecisionReason.NO_ORGANIZATION}
+
+
+def test_every_field_of_the_status_is_described() -> None:
+    rows = table("| field | what it is |", CLIENT)
+
+    assert set().union(*(named(row[0]) for row in rows)) == {field.name for field in fields(Status)}

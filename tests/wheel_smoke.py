@@ -32,7 +32,7 @@ def check_base() -> None:
         answer = run(str(SCRIPTS / command), "--help")
         assert answer.returncode != 0
         assert f"flux-middleware[{extra}]" in answer.stderr, answer
-    for command in ("codegen",):  # what applications' hosts have use for needs no extra
+    for command in ("codegen", "doctor"):  # what applications' hosts have use for needs no extra
         answer = run(str(SCRIPTS / "flux"), command, "--help")
         assert answer.returncode == 0, answer
 

@@ -27,7 +27,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flux_server.api.dependencies import Caller
 from flux_server.api.problems import problem_response
 from flux_server.database import Database
-from flux_server.environments.kept_answers import KeptAnswer, find_answer, keep_answer, take_turn
+from flux_server.environments.kept_answers import (
+    KeptAnswer,
+    answer_place,
+    find_answer,
+    keep_answer,
+    take_turn,
+)
 from flux_server.errors import ConflictError, InvalidRequestError
 from flux_server.stripe.secrets import SealedError, SecretBox
 
@@ -238,7 +244,7 @@ class _Write:
 
     @property
     def _place(self) -> str:
-        return f"answer {self._caller.key_id} {self._key}"
+        return answer_place(self._caller.key_id, self._key)
 
 
 def _turn(scope: Scope, key: bytes) -> bytes:

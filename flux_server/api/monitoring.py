@@ -41,6 +41,17 @@ class Monitoring:
             for name, meaning in _STRIPE.items()
         }
 
+        self._drift = Counter(
+            "flux_stripe_drift",
+            "Objects of Stripe found to be other than any webhook had told.",
+            ["environment"],
+            registry=self._registry,
+        )
+
+    def note_drift(self, environment: str, count: int) -> None:
+        """Count objects that were found to be other than Flux believed."""
+        self._drift.labels(environment).inc(count)
+
     def count_webhook(self, environment: str, outcome: str) -> None:
         """Count a webhook of Stripe's, by what came of it: received, duplicate or refused."""
         self._webhooks[outcome].labels(environment).inc()
@@ -70,7 +81,6 @@ _STRIPE: Final = {
     "paused": "1 while Stripe is not called.",
     "dirty": "Objects that wait to be read.",
     "dirty_age_seconds": "How long the first of them has waited.",
-    "drift": "Differences that sweeps found so far.",
     "unsent": "Usage that waits to be sent.",
     "unsent_age_seconds": "How long the first of it has waited.",
 }

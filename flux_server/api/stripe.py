@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_scope
 from flux_server.api.fields import Text
 from flux_server.api.problems import problem_responses
-from flux_server.errors import BodyTooLargeError
+from flux_server.api.stripe_webhooks import ConnectorOf
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import map_customer, unmap_customer
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import Link, require_link
 from flux_server.stripe.link_forms import require_webhook_secret
 from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.webhook_secrets import add_secret, list_secrets, remove_secret
-from flux_server.stripe.webhooks import MAX_WEBHOOK, receive
 
 __all__ = ["router"]
 
@@ -27,13 +25,6 @@ router = APIRouter(prefix="/v1/stripe", tags=["stripe"])
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
-
-
-def _get_connector(request: Request) -> Connector:
-    return cast("Connector", request.app.state.stripe)
-
-
-ConnectorOf = Annotated[Connector, Depends(_get_connector)]
 
 
 class LinkBody(BaseModel):
@@ -148,12 +139,6 @@ class ForwardAnswer(BaseModel):
     dead: int
 
 
-class ReceivedAnswer(BaseModel):
-    """The event is kept."""
-
-    received: bool = True
-
-
 @router.put("/link", responses=problem_responses(401, 403, 409, 422, 503))
 async def put_stripe_link(body: LinkBody, connector: ConnectorOf, caller: Admin) -> LinkAnswer:
     """Link the environment to a Stripe account, or change its link; the key is tried first."""
@@ -237,42 +222,12 @@ async def delete_stripe_customer(
         await unmap_customer(connection, caller.environment, customer, clock())
 
 
-@router.post("/sync", status_code=202, responses=problem_responses(401, 403, 404))
-async def start_stripe_sync(database: DatabaseOf, clock: Clock, caller: Admin) -> None:
-    """Have every subscription of the account read again, soon."""
-    async with database.write(caller.actor) as connection:
-        await require_link(connection, caller.environment)
-        await mark(connection, caller.environment, [ALL_SUBSCRIPTIONS], clock())
-
-
 @router.post("/forward", responses=problem_responses(401, 403, 404))
 async def forward_usage(connector: ConnectorOf, caller: Admin) -> ForwardAnswer:
     """Forward usage now, and say what was done."""
     async with connector.database.read() as connection:
         await require_link(connection, caller.environment)
     return ForwardAnswer.model_validate(await forward(connector, caller.environment))
-
-
-@router.post("/webhooks/{token}", responses=problem_responses(400, 404, 413, 429))
-async def receive_stripe_webhook(
-    token: Text,
-    request: Request,
-    connector: ConnectorOf,
-    stripe_signature: Annotated[str, Header()] = "",
-) -> ReceivedAnswer:
-    """Take in an event that Stripe sends; its signature is its authorization."""
-    await receive(connector, token, await _body(request), stripe_signature)
-    return ReceivedAnswer()
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body as it was sent: the signature is over these bytes."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_WEBHOOK:
-            raise BodyTooLargeError(f"a webhook has at most {MAX_WEBHOOK} bytes")
-    return bytes(body)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from flux_server.api.dependencies import Caller, requires_scope
 from flux_server.api.problems import problem_responses
 from flux_server.stripe.checks import Level, findings, worst
 from flux_server.stripe.connector import Connector
+from flux_server.stripe.doctor import diagnose
 from flux_server.stripe.examining import read_case
 
 __all__ = ["FindingAnswer", "router"]
@@ -18,6 +19,7 @@ __all__ = ["FindingAnswer", "router"]
 router = APIRouter(prefix="/v1/stripe", tags=["stripe"], responses=problem_responses(401, 403, 404))
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
+Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 
 
 def _get_connector(request: Request) -> Connector:
@@ -82,7 +84,6 @@ class HealthAnswer(_Answer):
     at: int
     level: Level
     status: str
-    permissions: dict[str, Any] = Field(description="What the key was last found to be allowed.")
     heard: HeardAnswer
     waiting: int = Field(description="Objects that are to be read from Stripe.")
     waiting_since: int | None
@@ -95,6 +96,20 @@ class HealthAnswer(_Answer):
     findings: list[FindingAnswer]
 
 
+class DiagnosisAnswer(_Answer):
+    """What was found by asking Stripe and by looking at what Flux knows; `level` is that of the worst."""
+
+    at: int
+    level: Level
+    findings: list[FindingAnswer]
+
+
+@router.get("/doctor")
+async def diagnose_stripe(connector: ConnectorOf, caller: Admin) -> DiagnosisAnswer:
+    """Ask Stripe with the link's key what is there; say what is wrong with the link, and how to mend it."""
+    return DiagnosisAnswer.model_validate(await diagnose(connector, caller.environment))
+
+
 @router.get("/health")
 async def read_stripe_health(connector: ConnectorOf, caller: Reader) -> HealthAnswer:
     """Say how the link is: what came, what waits, what is wrong and what to do. Asks nothing of Stripe."""
@@ -105,7 +120,6 @@ async def read_stripe_health(connector: ConnectorOf, caller: Reader) -> HealthAn
         at=health.at,
         level=worst(found),
         status=health.link.status,
-        permissions=dict(health.permissions),
         heard=HeardAnswer.model_validate(health.heard),
         waiting=health.waiting,
         waiting_since=health.waiting_since,

@@ -12,7 +12,7 @@ from flux_server.api.catalog_document import document_content, read_document_bod
 from flux_server.api.dependencies import Caller, DatabaseOf, requires_scope
 from flux_server.api.pages import Cursor, Limit, cut, read_cursor
 from flux_server.api.problems import problem_responses
-from flux_server.api.stripe import ConnectorOf
+from flux_server.api.stripe_webhooks import ConnectorOf
 from flux_server.stripe.catalog_proposals import propose_from_stripe
 from flux_server.stripe.reading import describe_unmapped_prices, list_unmapped_subscriptions
 

@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "keys",
     "users",
     "codegen",
+    "doctor",
 )
 """Each is a module here whose `commands` it runs."""
 

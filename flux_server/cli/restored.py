@@ -11,8 +11,8 @@ from flux_server.cli.local import DataDir, read_settings, run
 from flux_server.cli.running import say
 from flux_server.environments.environments import list_environments, renew_instance
 from flux_server.settings import Settings
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.link import read_link
+from flux_server.stripe.sweeps import start_sweep
 
 __all__ = ["commands"]
 
@@ -30,5 +30,5 @@ async def _restored(settings: Settings) -> None:
         for environment in await list_environments(connection):
             await renew_instance(connection, environment.key)
             if await read_link(connection, environment.key) is not None:
-                await mark(connection, environment.key, [ALL_SUBSCRIPTIONS], time.time())
+                await start_sweep(connection, environment.key, "asked", time.time())
     say("Hosts will start afresh when they reconnect, and every subscription will be read from Stripe again.")

@@ -39,7 +39,8 @@ def said(difference: Difference) -> tuple[str, str, str]:
     """Return the field, what it was and what it is, as people read them; empty for what was or is not there."""
     is_moment = difference.field.endswith(_MOMENTS)
     before, after = (_value(value, is_moment) for value in (difference.before, difference.after))
-    return difference.field.replace("_", " "), before, after
+    of, dot, name = difference.field.rpartition(".")  # an item's id stays as it is
+    return of + dot + name.replace("_", " "), before, after
 
 
 def _value(value: str | int | bool | None, is_moment: bool) -> str:

@@ -10,7 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.environments.tables import kept_answers
 
-__all__ = ["KEPT_SECONDS", "KeptAnswer", "find_answer", "keep_answer", "prune_answers", "take_turn"]
+__all__ = [
+    "KEPT_SECONDS",
+    "KeptAnswer",
+    "answer_place",
+    "find_answer",
+    "keep_answer",
+    "prune_answers",
+    "take_turn",
+]
 
 KEPT_SECONDS = 24 * 3_600
 """How long an answer is kept at least."""
@@ -24,6 +32,11 @@ class KeptAnswer:
 
     request: str
     answer: bytes | None
+
+
+def answer_place(api_key: str, key: str) -> str:
+    """Return what an answer is bound to when it is encrypted."""
+    return f"answer {api_key} {key}"
 
 
 async def take_turn(connection: AsyncConnection, api_key: str, key: str) -> bool:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from flux_server.stripe.health import Health
 
@@ -24,14 +22,14 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is looked at: the link's health, where its webhooks go, and whether a sandbox stands in for Stripe.
+    """What is looked at: the link's health, where its webhooks go, and why Stripe cannot reach that, if it cannot.
 
     `strangers` are features that Stripe says somebody is entitled to, and that the catalog does not know.
     """
 
     health: Health
     webhook_url: str
-    sandboxed: bool
+    unreachable: str | None = None
     strangers: tuple[str, ...] = ()
 
 
@@ -83,12 +81,26 @@ def _all(case: Case) -> Iterator[Finding]:
 
 def _link(case: Case) -> Verdict:
     link = case.health.link
-    if link.status == "active":
+    if not link.is_paused:
         return Verdict("ok", "it is active")
     return Verdict(
         "problem",
         f"Stripe is not called: {link.paused_reason}",
         "make another key in Stripe and give it to the link; Flux then catches up by itself",
+    )
+
+
+def _permissions(case: Case) -> Verdict:
+    missing = [each for each in case.health.link.permissions if each.state == "missing"]
+    if not missing:
+        return Verdict("ok", "the key was allowed all that was tried")
+    needed = [each.name for each in missing if each.is_needed]
+    without = "; ".join(f"without {each.name} {each.without}" for each in missing if not each.is_needed)
+    message = f"the key lacks {', '.join(needed)}, which Flux cannot do without" if needed else without
+    return Verdict(
+        "problem" if needed else "warning",
+        message,
+        "add these permissions to the key in Stripe, then save the link again",
     )
 
 
@@ -142,20 +154,14 @@ def _events(case: Case) -> Verdict:
 
 
 def _address(case: Case) -> Verdict:
-    parts, live = urlsplit(case.webhook_url), case.health.link.livemode
-    fix = "set FLUX_PUBLIC_URL to an https address that Stripe reaches, and change the endpoint's address in Stripe"
-    if case.sandboxed:
-        return Verdict("ok", f"a sandbox stands in for Stripe, and sends to {case.webhook_url}")
-    if not _is_public(parts.hostname or ""):
-        how = "" if live else "; or run `stripe listen --forward-to` with the address while you develop"
-        return Verdict(
-            "problem" if live else "warning",
-            f"Stripe cannot reach {case.webhook_url}: it is an address of this machine or its network",
-            fix + how,
-        )
-    if live and parts.scheme != "https":
-        return Verdict("problem", f"in live mode Stripe sends only to https, not to {case.webhook_url}", fix)
-    return Verdict("ok", f"Stripe sends to {case.webhook_url}")
+    if case.unreachable is None:
+        return Verdict("ok", f"Stripe sends to {case.webhook_url}")
+    message, _, fix = case.unreachable.partition("; ")
+    if case.health.link.livemode:
+        return Verdict("problem", message, fix)
+    return Verdict(
+        "warning", message, f"{fix}; or run `stripe listen --forward-to {case.webhook_url}` while you develop"
+    )
 
 
 def _waiting(case: Case) -> Verdict:
@@ -185,9 +191,12 @@ def _failed(case: Case) -> Verdict:
 
 def _looked(case: Case) -> Verdict:
     health = case.health
-    until = health.looked_until if health.looked_until is not None else health.link.created_at
-    age = health.at - until
-    message = f"Stripe's list of events was read up to {how_long(age)} ago"
+    if health.looked_until is None:
+        age = health.at - health.link.created_at
+        message = f"Stripe's list of events was not read yet; the link was made {how_long(age)} ago"
+    else:
+        age = health.at - health.looked_until
+        message = f"Stripe's list of events was read up to {how_long(age)} ago"
     if age < 2 * _HOUR:
         return Verdict("ok", message)
     return Verdict(
@@ -285,20 +294,13 @@ def _entitlements(case: Case) -> Verdict:
     )
 
 
-def _is_public(host: str) -> bool:
-    try:
-        return ip_address(host).is_global
-    except ValueError:
-        name = host.lower().rstrip(".")
-        return "." in name and not name.endswith((".localhost", ".local", ".internal", ".test"))
-
-
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'s' if number != 1 else ''}"
 
 
 CHECKS: Final[Mapping[str, tuple[str, Callable[[Case], Verdict]]]] = {
     "link": ("The link", _link),
+    "permissions": ("Permissions of the key", _permissions),
     "secret": ("Webhook secret", _secret),
     "signatures": ("Signatures of webhooks", _signatures),
     "events": ("Webhooks", _events),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -31,14 +32,16 @@ from flux_server.stripe.shapes import (
     StripeCustomer,
     StripeMeter,
     StripeSubscription,
+    SubscriptionPage,
     read_checkout,
     read_customer,
     read_meter,
     read_subscription,
+    read_subscription_page,
 )
 from flux_server.stripe.webhook_endpoint import StripeEndpoint, read_endpoint
 
-__all__ = ["PROBES", "StripeApi", "StripeClients"]
+__all__ = ["PROBES", "StripeApi", "StripeClients", "Turn"]
 
 T = TypeVar("T")
 
@@ -58,6 +61,14 @@ _NOT_SENT = (
 )
 
 
+Turn = Callable[[str], Awaitable[None]]
+"""Waits until the endpoint may be asked once more."""
+
+
+async def _no_turn(_: str) -> None:
+    """Ask at once."""
+
+
 class StripeClients:
     """Makes clients for the keys of links; all share one pool of connections. Close it when done."""
 
@@ -65,13 +76,13 @@ class StripeClients:
         base = (api_base or "").rstrip("/")
         self._addresses: dict[str, str] = {"api": base, "meter_events": base} if base else {}
         self._http = _HttpClient()
-        self._apis: dict[str, StripeApi] = {}  # making a client takes milliseconds
+        self._made: dict[str, stripe_lib.StripeClient] = {}  # making a client takes milliseconds
 
-    def api(self, key: str) -> StripeApi:
-        """Return the calls that can be made with this key."""
-        if key not in self._apis:
-            self._apis[key] = StripeApi(self._client(key), key)
-        return self._apis[key]
+    def api(self, key: str, turn: Turn | None = None) -> StripeApi:
+        """Return the calls that can be made with this key; `turn` is awaited before those it does not expect."""
+        if key not in self._made:
+            self._made[key] = self._client(key)
+        return StripeApi(self._made[key], key, turn or _no_turn)
 
     def _client(self, key: str) -> stripe_lib.StripeClient:
         return stripe_lib.StripeClient(
@@ -93,7 +104,9 @@ class _HttpClient(stripe_lib.HTTPClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self._connections = httpx.AsyncClient(timeout=_TIMEOUT)
+        # Whoever calls knows how many calls may be under way: those that hang must not keep connections from others.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._connections = httpx.AsyncClient(timeout=_TIMEOUT, limits=limits)
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
@@ -109,16 +122,30 @@ class _HttpClient(stripe_lib.HTTPClient):
 
 
 class StripeApi:
-    """What Flux asks of Stripe, answered with frozen values or a `CallError`; always of the library's API version."""
+    """What Flux asks of Stripe, answered with frozen values or a `CallError`; always of the library's API version.
 
-    def __init__(self, client: stripe_lib.StripeClient, key: str) -> None:
+    Whoever calls a method waits for one turn of its endpoint; a method that makes further calls waits for theirs.
+    """
+
+    def __init__(self, client: stripe_lib.StripeClient, key: str, turn: Turn) -> None:
         self._v1 = client.v1
         self._key = key
+        self._turn = turn
 
     async def account(self) -> str:
         """Return the id of the account that the key belongs to."""
         with self._translated():
             return (await self._v1.accounts.retrieve_current_async()).id
+
+    async def time(self) -> float | None:
+        """Return what time it is at Stripe, to the second; None if whoever answers does not say."""
+        with self._translated():
+            answer = (await self._v1.prices.list_async({"limit": 1})).last_response
+        date = answer.headers.get("date", "") if answer is not None else ""
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return None
 
     async def probe(self, resource: str) -> None:
         """Read one object of the kind (a key of PROBES), to learn whether the key may."""
@@ -129,8 +156,7 @@ class StripeApi:
         """Return the subscription with all its items."""
         with self._translated():
             found = (await self._v1.subscriptions.retrieve_async(subscription)).to_dict(for_json=True)
-            paged = (found.get("items") or {}).get("has_more")
-            more = await self._more_items(found) if paged else []
+            more = await self._more_items(found) if _has_more_items(found) else []
             invoice = await self._unpaid_invoice(found) if found.get("status") in _UNPAID else None
         return read_subscription(found, more, invoice)
 
@@ -145,18 +171,43 @@ class StripeApi:
             return None  # then it is unpaid since that was first seen
 
     async def _more_items(self, subscription: Mapping[str, Any]) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
         last = subscription["items"]["data"][-1]["id"]
-        page = await self._v1.subscription_items.list_async(
-            {"subscription": subscription["id"], "limit": _PAGE, "starting_after": last}
-        )
-        return [item.to_dict(for_json=True) async for item in page.auto_paging_iter()]
+        while True:
+            await self._turn("subscription_items")
+            page = await self._v1.subscription_items.list_async(
+                {"subscription": subscription["id"], "limit": _PAGE, "starting_after": last}
+            )
+            items += [item.to_dict(for_json=True) for item in page.data]
+            if not page.has_more or not page.data:
+                return items
+            last = page.data[-1].id
 
-    async def subscription_ids(self) -> AsyncIterator[str]:
-        """Iterate over the ids of all subscriptions, those that ended included."""
+    async def subscription_page(self, after: str | None) -> SubscriptionPage:
+        """Return the next of all subscriptions, those that ended included, with their customers; newest first."""
+        wanted: dict[str, Any] = {"status": "all", "limit": _PAGE, "expand": ["data.customer"]}
+        if after is not None:
+            wanted["starting_after"] = after
         with self._translated():
-            page = await self._v1.subscriptions.list_async({"status": "all", "limit": _PAGE})
-            async for subscription in page.auto_paging_iter():
-                yield subscription.id
+            page = await self._v1.subscriptions.list_async(wanted)  # type: ignore[arg-type]  # built piece by piece
+            found = [subscription.to_dict(for_json=True) for subscription in page.data]
+        return read_subscription_page(found, has_more=bool(page.has_more))
+
+    async def event_page(
+        self, types: Sequence[str], since: int, until: int, after: str | None
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return events of these types (20 at most) created from `since` to before `until`, newest first, raw.
+
+        Also whether there are more, which begin after the last of these.
+        """
+        wanted: dict[str, Any] = {"types": list(types), "limit": _PAGE}
+        wanted["created"] = {"gte": since, "lt": until}
+        if after is not None:
+            wanted["starting_after"] = after
+        with self._translated():
+            page = await self._v1.events.list_async(wanted)  # type: ignore[arg-type]  # built piece by piece
+            found = [event.to_dict(for_json=True) for event in page.data]
+        return found, bool(page.has_more)
 
     async def customer(self, customer: str) -> StripeCustomer:
         """Return the customer."""
@@ -322,6 +373,10 @@ PROBES: Final[dict[str, Callable[[Any], Awaitable[object]]]] = {
 """How to find out whether a key may read each kind of object."""
 
 
+def _has_more_items(subscription: Mapping[str, Any]) -> bool:
+    return bool((subscription.get("items") or {}).get("has_more"))
+
+
 def _call_error(error: stripe_lib.StripeError, key: str) -> CallError:
     status = error.http_status
     message = (error.user_message or type(error).__name__).replace(key, "[the key]")
@@ -333,7 +388,7 @@ def _call_error(error: stripe_lib.StripeError, key: str) -> CallError:
     if status in (401, 403):
         return KeyRefusedError(message, status=status)
     if status in (409, 429):
-        return TemporaryError(message, arrived=False, retry_after=_retry_after(error))
+        return TemporaryError(message, arrived=False, retry_after=_retry_after(error), too_many=status == 429)
     if status >= 500 or status < 400:  # below: a success whose body cannot be read
         return TemporaryError(message, arrived=True, retry_after=_retry_after(error))
     if status == 404 and isinstance(error, stripe_lib.InvalidRequestError):

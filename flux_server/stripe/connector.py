@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -14,6 +16,7 @@ from flux_server.errors import NotFoundError
 from flux_server.gathering import Gathering
 from flux_server.settings import Settings
 from flux_server.stripe.arrivals import find_receivers, store_arrivals
+from flux_server.stripe.budgets import AT_REST, hold_back, reserve
 from flux_server.stripe.client import StripeApi, StripeClients
 from flux_server.stripe.errors import TemporaryError
 from flux_server.stripe.refusals import Refusals
@@ -23,6 +26,7 @@ from flux_server.stripe.tables import stripe_links
 
 __all__ = ["Connector", "NotLinkedError"]
 
+_APART = 0.9 * AT_REST / 1000
 _log = structlog.get_logger("flux.stripe")
 
 
@@ -42,8 +46,9 @@ class Connector:
     """Holds what routes and jobs share. Close it when done.
 
     `settings` must have the secret key (`settings.prepare`). `chance` spreads retries: a number from 0 to 1.
-    `count_webhook` is told of each webhook: its environment, and what came of it (received, duplicate, refused).
-    `wall` tells the time that Stripe signs with, where `clock` may be a turned one.
+    `wall` tells the time that Stripe signs with, where `clock` may be a turned one. `pace` and `sleep` space the calls
+    out, which Stripe counts in real time. `on_drift` hears of objects that were found to be other than Flux believed;
+    `count_webhook` of each webhook: its environment, and what came of it (received, duplicate, refused).
     """
 
     def __init__(
@@ -55,12 +60,18 @@ class Connector:
         chance: Callable[[], float] = random.random,
         count_webhook: Callable[[str, str], None] = lambda _environment, _outcome: None,
         wall: Callable[[], float] | None = None,
+        pace: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_drift: Callable[[str, int], None] = lambda environment, count: None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock
         self.wall = wall or clock
         self.chance = chance
+        self.pace = pace
+        self.sleep = sleep
+        self.on_drift = on_drift
         self.count_webhook = count_webhook
         self.refused = RefusedWebhooks()
         self.clients = StripeClients(settings.stripe_api_base)
@@ -70,6 +81,7 @@ class Connector:
         self.arrivals = Gathering(partial(store_arrivals, database))
         self.refusals = Refusals()
         self._silent: set[str] = set()
+        self._last_calls: dict[tuple[str, str], float] = {}
 
     async def api(self, environment: str) -> StripeApi:
         """Return the calls that the environment's link may make."""
@@ -78,7 +90,36 @@ class Connector:
             sealed = (await connection.execute(key)).scalar_one_or_none()
         if sealed is None:
             raise NotLinkedError(environment)
-        return self.clients.api(self.box.open(sealed, environment=environment, column="api_key"))
+        opened = self.box.open(sealed, environment=environment, column="api_key")
+        return self.clients.api(opened, partial(self.turn, environment))
+
+    async def turn(self, environment: str, endpoint: str, *, within: float = 10) -> None:
+        """Wait until the endpoint may be asked once more.
+
+        Raises:
+            TemporaryError: that will not be within so many seconds.
+        """
+        async with self.database.write() as connection:
+            turns = await reserve(connection, environment, endpoint, 1, pace=self.pace(), within=within)
+        if not turns.count:
+            seconds = turns.moment(0) - self.pace()
+            raise TemporaryError("Stripe was asked too often lately", arrived=False, retry_after=seconds)
+        await self.await_turn(environment, endpoint, turns.moment(0))
+
+    async def await_turn(self, environment: str, endpoint: str, moment: float) -> None:
+        """Wait for a turn that is reserved. After a delay of this process, its late calls do not all come at once."""
+        last = self._last_calls
+        key = (environment, endpoint)
+        while (wait := max(moment, last.get(key, 0) + _APART) - self.pace()) > 0:
+            await self.sleep(wait)
+        last[key] = self.pace()
+
+    async def hold_back(self, environment: str, endpoint: str, error: TemporaryError) -> None:
+        """Have nobody ask the endpoint for a while, if the error says that there were too many calls."""
+        if error.too_many:
+            seconds = error.retry_after or 1 + self.chance()
+            async with self.database.write() as connection:
+                await hold_back(connection, environment, endpoint, seconds, pace=self.pace())
 
     def note_answer(self, environment: str, failure: TemporaryError | None) -> None:
         """Log when Stripe stops answering for an environment, and when it answers again; not each time."""

@@ -30,13 +30,18 @@ from flux_server.stripe.tables import stripe_customers, stripe_links, stripe_sub
 from flux_server.subscriptions.subscriptions import assign_subscriptions
 
 __all__ = [
+    "differing_customers",
     "map_customer",
     "map_customers",
     "mark_customers",
+    "metadata_key",
     "named_organization",
+    "organization_in",
     "read_customer_row",
+    "read_customer_rows",
     "save_checkout",
     "save_customer",
+    "save_new_customers",
     "unmap_customer",
 ]
 
@@ -149,6 +154,48 @@ async def save_checkout(
     await _reassign(connection, environment, checkout.customer, now)
 
 
+async def save_new_customers(
+    connection: AsyncConnection, environment: str, customers: Iterable[StripeCustomer], now: float
+) -> None:
+    """Store what Stripe says of customers that were never read before, as `save_customer` does."""
+    await lock(connection, environment)
+    key = await metadata_key(connection, environment)
+    new = {customer.id: customer for customer in customers}
+    named = {name: organization_in(customer.metadata, key) for name, customer in new.items()}
+    rows = [
+        {"environment": environment, "customer": name, "deleted": customer.deleted}
+        | {"organization": named[name], "source": "metadata"}
+        | {"name": customer.name, "email": customer.email}
+        for name, customer in new.items()
+    ]
+    await _upsert(connection, rows, ("deleted",))
+    await _note_customers(connection, environment, set(named.values()), now)
+    for name in await _with_subscriptions(connection, environment, new):
+        await _reassign(connection, environment, name, now)
+
+
+async def differing_customers(
+    connection: AsyncConnection, environment: str, customers: Iterable[StripeCustomer]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return which of the customers would change if they were saved: their organization now, and then."""
+    key = await metadata_key(connection, environment)
+    found = {customer.id: customer for customer in customers}
+    changes: dict[str, tuple[str | None, str | None]] = {}
+    for name, row in (await read_customer_rows(connection, environment, found)).items():
+        named = organization_in(found[name].metadata, key)
+        if found[name].deleted != row.deleted:
+            changes[name] = (row.organization, row.organization)
+        elif not found[name].deleted and _says_otherwise(row, named):
+            changes[name] = (row.organization, named)
+    return changes
+
+
+def _says_otherwise(customer: Row[Any], named: str | None) -> bool:
+    return customer.organization != named and (
+        customer.source == "metadata" or (customer.source == "checkout" and named is not None)
+    )
+
+
 async def mark_customers(connection: AsyncConnection, environment: str, now: float) -> None:
     """Have every known customer read again."""
     known = select(stripe_customers.c.customer).where(stripe_customers.c.environment == environment)
@@ -164,12 +211,35 @@ async def read_customer_row(connection: AsyncConnection, environment: str, custo
     return (await connection.execute(query)).one_or_none()
 
 
+async def read_customer_rows(
+    connection: AsyncConnection, environment: str, customers: Iterable[str]
+) -> dict[str, Row[Any]]:
+    """Return what is known of those of the customers that were read before, by their ids."""
+    found = await connection.execute(
+        select(stripe_customers).where(
+            stripe_customers.c.environment == environment,
+            stripe_customers.c.customer.in_(one_of(connection, customers)),
+        )
+    )
+    return {row.customer: row for row in found}
+
+
 async def named_organization(
     connection: AsyncConnection, environment: str, metadata: Mapping[str, str]
 ) -> str | None:
     """Return the organization that an object's metadata names, under the key that the link says."""
+    return organization_in(metadata, await metadata_key(connection, environment))
+
+
+async def metadata_key(connection: AsyncConnection, environment: str) -> str:
+    """Return under which key of their metadata the link's objects name their organization."""
     key = select(stripe_links.c.metadata_key).where(stripe_links.c.environment == environment)
-    named = metadata.get((await connection.execute(key)).scalar_one_or_none() or "")
+    return (await connection.execute(key)).scalar_one_or_none() or ""
+
+
+def organization_in(metadata: Mapping[str, str], key: str) -> str | None:
+    """Return the organization that the metadata names under the key."""
+    named = metadata.get(key)
     return named if _is_organization(named) else None
 
 

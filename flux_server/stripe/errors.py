@@ -29,12 +29,18 @@ class CallError(FluxError):
 
 
 class TemporaryError(CallError):
-    """No answer, or "not now". `arrived` says whether Stripe may have done it all the same."""
+    """No answer, or "not now". `arrived` says whether Stripe may have done it all the same.
 
-    def __init__(self, message: str, *, arrived: bool, retry_after: float = 0) -> None:
+    `too_many`: there were more calls than Stripe takes of this kind.
+    """
+
+    def __init__(
+        self, message: str, *, arrived: bool, retry_after: float = 0, too_many: bool = False
+    ) -> None:
         super().__init__(message)
         self.arrived = arrived
         self.retry_after = retry_after
+        self.too_many = too_many
 
 
 class KeyRefusedError(CallError):

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_server.catalog.tables import features
 from flux_server.stripe.checks import Case
 from flux_server.stripe.connector import Connector
+from flux_server.stripe.endpoint import why_unreachable
 from flux_server.stripe.health import read_health
 from flux_server.stripe.tables import stripe_active_entitlements
 
@@ -23,10 +24,13 @@ async def read_case(connector: Connector, connection: AsyncConnection, environme
         NotLinkedError: there is no link.
     """
     health = await read_health(connection, environment, connector.clock())
+    url = connector.webhook_url(health.link.token)
     return Case(
         health=health,
-        webhook_url=connector.webhook_url(health.link.token),
-        sandboxed=connector.settings.stripe_api_base is not None,
+        webhook_url=url,
+        unreachable=why_unreachable(
+            url, livemode=health.link.livemode, api_base=connector.settings.stripe_api_base
+        ),
         strangers=await _strangers(connection, environment),
     )
 

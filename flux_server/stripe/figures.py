@@ -8,19 +8,18 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.stripe.dirty import oldest_mark
-from flux_server.stripe.tables import stripe_links, stripe_outbox, stripe_sweeps
+from flux_server.stripe.tables import stripe_links, stripe_outbox
 
 __all__ = ["Figures", "read_figures", "unsent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What waits, for how long, and how much sweeps had to repair."""
+    """What waits, and for how long."""
 
     paused: bool
     dirty: int
     dirty_age_seconds: float
-    drift: int
     unsent: int
     unsent_age_seconds: float
 
@@ -37,13 +36,10 @@ async def read_figures(connection: AsyncConnection, now: float) -> dict[str, Fig
 async def _figures(connection: AsyncConnection, environment: str, paused: bool, now: float) -> Figures:
     dirty, since = await oldest_mark(connection, environment, now)
     waiting, first = await unsent(connection, environment)
-    sweeps = stripe_sweeps.c
-    drift = select(func.coalesce(func.sum(sweeps.drifted), 0)).where(sweeps.environment == environment)
     return Figures(
         paused=paused,
         dirty=dirty,
         dirty_age_seconds=max(0, now - since) if since is not None else 0,
-        drift=(await connection.execute(drift)).scalar_one(),
         unsent=waiting,
         unsent_age_seconds=max(0, now - first) if first is not None else 0,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +51,6 @@ class Health:
 
     at: int
     link: Link
-    permissions: Mapping[str, Any]
     heard: Heard
     waiting: int
     waiting_since: int | None
@@ -81,7 +79,6 @@ async def read_health(connection: AsyncConnection, environment: str, now: float)
     return Health(
         at=int(now),
         link=link,
-        permissions=json.loads(row.permissions) if row.permissions else {},
         heard=await _heard(connection, environment, row, now),
         waiting=waiting,
         waiting_since=waiting_since,

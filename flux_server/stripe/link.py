@@ -43,8 +43,8 @@ class Link:
     created_at: int
     endpoint: str | None
     endpoint_problem: str | None
-    stripe_entitlements: bool
     permissions: tuple[Permission, ...]
+    stripe_entitlements: bool = False
 
     @property
     def status(self) -> str:

@@ -20,7 +20,6 @@ from flux_server.stripe.active_entitlements import mark_entitlements, take_back
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import mark_customers
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark
 from flux_server.stripe.endpoint import (
     EndpointWanted,
     Ensured,
@@ -33,6 +32,7 @@ from flux_server.stripe.link import DEFAULT_METADATA_KEY, Link, read_link, requi
 from flux_server.stripe.link_forms import LinkRefusedError, LinkWanted, require_forms
 from flux_server.stripe.permissions import permissions_text, probe_key, with_state
 from flux_server.stripe.secrets import SealedError
+from flux_server.stripe.sweeps import start_sweep
 from flux_server.stripe.tables import stripe_links
 from flux_server.stripe.webhook_secrets import SecretKind, add_secret
 
@@ -211,7 +211,8 @@ class _Change:
             raise ConflictError("the link was made or ended meanwhile; give the key and the secret again")
         if self._before is not None and self._before.metadata_key != link.metadata_key:
             await mark_customers(connection, environment, now)
-        await mark(connection, environment, [ALL_SUBSCRIPTIONS], now)
+        resumed = self._before is not None and self._before.status == "paused"
+        await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
         if self._wanted.stripe_entitlements is not None:
             await mark_entitlements(connection, environment, None, now)
             await take_back(connection, environment, now)

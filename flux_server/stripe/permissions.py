@@ -100,18 +100,13 @@ async def probe_key(api: StripeApi) -> Probed:
 
 def permissions_text(permissions: Iterable[Permission]) -> str:
     """Return how the permissions are stored."""
-    return msgspec.json.encode({each.resource: [each.state, each.name] for each in permissions}).decode()
+    return msgspec.json.encode({each.resource: each.state for each in permissions}).decode()
 
 
 def permissions_from(text: str | None) -> tuple[Permission, ...]:
     """Return what was stored; a permission that was not known then is unproven, and all are if nothing was stored."""
-    stored = msgspec.json.decode(text, type=dict[str, tuple[str, str]]) if text else {}
-    return tuple(
-        replace(each, state=stored[each.resource][0], name=stored[each.resource][1])
-        if each.resource in stored
-        else each
-        for each in PERMISSIONS
-    )
+    stored = msgspec.json.decode(text, type=dict[str, str]) if text else {}
+    return tuple(replace(each, state=stored.get(each.resource, each.state)) for each in PERMISSIONS)
 
 
 def with_state(permissions: Iterable[Permission], resource: str, state: str) -> tuple[Permission, ...]:

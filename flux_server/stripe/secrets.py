@@ -40,16 +40,21 @@ class SecretBox:
         sealed = self._cipher.encrypt(nonce, secret.encode(), _place(environment, column))
         return _FORMAT + self.key_id + nonce + sealed
 
+    def sealed(self, value: bytes) -> bool:
+        """Return whether the value was sealed with this key."""
+        return value[:_HEAD] == _FORMAT + self.key_id
+
     def open(self, sealed: bytes, *, environment: str, column: str) -> str:
         """Return the secret.
 
         Raises:
             SealedError: it was sealed with another key, for another place, or is damaged.
         """
-        if sealed[:_HEAD] != _FORMAT + self.key_id:
+        if not self.sealed(sealed):
             raise SealedError(
                 f"the {column} of environment {environment!r} was encrypted with another secret key; start the "
-                "server with the FLUX_SECRET_KEY (or secret.key file) it was stored with, or set the link again"
+                "server with the FLUX_SECRET_KEY (or secret.key file) it was stored with, encrypt it anew with "
+                "`flux stripe rotate`, or set the link again"
             )
         nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
         try:

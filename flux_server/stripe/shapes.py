@@ -7,11 +7,12 @@ is `cancel_at`, or `cancel_at_period_end` in classic billing mode; older items h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flux_middleware.snapshot import PauseCollection
+from flux_server.stripe.errors import AnswerError
 from flux_server.stripe.parsing import id_of, metadata_of, moment, shape, text, words
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState
 
@@ -20,11 +21,13 @@ __all__ = [
     "StripeCustomer",
     "StripeMeter",
     "StripeSubscription",
+    "SubscriptionPage",
     "next_look",
     "read_checkout",
     "read_customer",
     "read_meter",
     "read_subscription",
+    "read_subscription_page",
 ]
 
 _RENEWAL = 120  # Stripe needs a moment to renew a subscription whose period is over
@@ -51,6 +54,17 @@ class StripeCustomer:
     deleted: bool = False
     name: str | None = None
     email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionPage:
+    """A page of the list of all subscriptions. Those `unread` do not fit in it: each must be read by itself."""
+
+    found: tuple[StripeSubscription, ...]
+    customers: Mapping[str, StripeCustomer]
+    unread: tuple[str, ...]
+    last: str | None
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +116,40 @@ def read_subscription(
     return StripeSubscription(state, customer, metadata_of(data))
 
 
-def next_look(state: SubscriptionState, now: float) -> int | None:
-    """Return when the subscription must be read again even if no webhook comes: the next time it changes by itself."""
+def read_subscription_page(data: Sequence[Mapping[str, Any]], *, has_more: bool) -> SubscriptionPage:
+    """Parse a page of subscriptions, each with its customer in it; one that cannot be read keeps none from it."""
+    found, customers, unread = [], {}, []
+    for each in data:
+        try:
+            subscription = read_subscription(each)
+            if isinstance(each.get("customer"), Mapping):
+                customers[subscription.customer] = read_customer(each["customer"])
+        except AnswerError:
+            unread.append(text(each["id"]))
+            continue
+        if (each.get("items") or {}).get("has_more"):
+            unread.append(subscription.state.id)
+        else:
+            found.append(subscription)
+    last = text(data[-1]["id"]) if data else None
+    return SubscriptionPage(tuple(found), customers, tuple(unread), last, has_more and last is not None)
+
+
+def next_look(state: SubscriptionState, now: float, graces: Iterable[int] = ()) -> int | None:
+    """Return when the subscription must be read again even if no webhook comes: the next time it changes by itself.
+
+    `graces` are the moments at which patience with a payment that failed ends.
+    """
     if state.ended_at is not None:
         return None
     renewals = [item.period_end + _RENEWAL for item in state.items if item.period_end is not None]
-    known = (state.trial_end, state.cancel_at, _resumes_at(state), *renewals)
-    moments = [at for at in known if at is not None]
-    if state.status in _RENEWING and any(at <= now for at in renewals):
+    known = (state.trial_end, state.cancel_at, _resumes_at(state))
+    at_once = [at for at in known if at is not None]
+    # Stripe may not have done yet what was due this very second.
+    settled = [at + _RENEWAL for at in at_once]
+    moments = [*at_once, *settled, *renewals, *graces]
+    overdue = [*renewals, *([] if state.cancel_at is None else [state.cancel_at + _RENEWAL])]
+    if state.status in _RENEWING and any(at <= now for at in overdue):
         moments.append(int(now) + _OVERDUE)
     return min((at for at in moments if at > now), default=None)
 

@@ -3,69 +3,132 @@
 One object at a time, under its claim: read it from Stripe, then, in one transaction, save it, rebuild the records
 of the organizations it concerns, and clear its mark. So the order and number of webhooks cannot matter, and a
 process that dies in between leaves the mark where it was.
+
+Objects do not wait for each other: as many are under way as Stripe may be asked for, and one that hangs keeps only
+its own place. Where very many subscriptions are marked, a sweep reads them a hundred at a time.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_server.database import insert
 from flux_server.environments.revisions import lock
-from flux_server.organizations.organizations import ensure_organization
-from flux_server.organizations.records import refresh_record
-from flux_server.stripe.active_entitlements import ENTITLEMENTS, mark_entitlements, save_entitlements
+from flux_server.jobs.side_by_side import Pieces, run_side_by_side
+from flux_server.stripe.active_entitlements import ENTITLEMENTS, save_entitlements
+from flux_server.stripe.budgets import Turns, endpoint_of, reserve
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
-from flux_server.stripe.customers import (
-    named_organization,
-    read_customer_row,
-    save_checkout,
-    save_customer,
+from flux_server.stripe.customers import save_checkout, save_customer
+from flux_server.stripe.dirty import (
+    ALL_SUBSCRIPTIONS,
+    DIRTY_TOPIC,
+    Claim,
+    DueKind,
+    claim_due,
+    due_kinds,
+    holds,
+    put_back,
+    settle,
 )
-from flux_server.stripe.dirty import Claim, any_due, claim_due, holds, mark, put_back, settle
 from flux_server.stripe.errors import AbsentError, CallError, KeyRefusedError, TemporaryError
-from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.indirect import mark_subscriptions
 from flux_server.stripe.link import pause_link
-from flux_server.stripe.meters import save_meter, unknown_meters
+from flux_server.stripe.meters import save_meter
 from flux_server.stripe.pacing import retry_delay
-from flux_server.stripe.planning import plan_again
 from flux_server.stripe.price_shapes import StripeFeature, StripePrice, StripeProduct, absent_price
-from flux_server.stripe.prices import save_price, save_product, unknown_prices
-from flux_server.stripe.shapes import (
-    StripeCheckout,
-    StripeCustomer,
-    StripeMeter,
-    StripeSubscription,
-    next_look,
-)
+from flux_server.stripe.prices import save_price, save_product
+from flux_server.stripe.saving import end_subscription, save_subscriptions
+from flux_server.stripe.shapes import StripeCheckout, StripeCustomer, StripeMeter, StripeSubscription
+from flux_server.stripe.sweeps import is_sweeping, last_sweep, start_sweep
 from flux_server.stripe.tables import stripe_subscriptions
-from flux_server.subscriptions.subscriptions import SubscriptionState, save_subscription
 
-__all__ = ["sync_due"]
+__all__ = ["MANY", "sync_due"]
+
+MANY: Final = 200
+"""So many marked subscriptions are read one by one; more by a sweep, where that takes fewer calls."""
 
 _ACTOR: Final = "Stripe"  # as the history names it
-_AT_ONCE = 8
+_AT_ONCE: Final = 32  # calls of one kind under way: those that hang must leave room
+_AHEAD: Final = 0.5  # seconds: what is claimed longer before its turn, nobody else can do
+_LOOK_AGAIN: Final = 1.0
+_BETWEEN_SWEEPS: Final = 300  # what a sweep could not settle is not for the next one either
+_PAGE: Final = 100
 _log = structlog.get_logger("flux.stripe")
 
 
 async def sync_due(connector: Connector) -> bool:
-    """Read and save some of the objects whose time has come; answer whether there were any."""
-    now = connector.clock()
-    async with connector.database.read() as connection:
-        if not await any_due(connection, now):
+    """Read and save every object whose time has come, until none is left; answer whether there were any."""
+    return await run_side_by_side(
+        _Reads(connector).take, connector.database.bell, DIRTY_TOPIC, look_again=_LOOK_AGAIN
+    )
+
+
+class _Reads:
+    """What is under way, by environment and type."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._under_way: Counter[tuple[str, str]] = Counter()
+
+    async def take(self) -> Pieces:
+        """Claim what may be read now."""
+        now = self._connector.clock()
+        async with self._connector.database.read() as connection:
+            kinds = await due_kinds(connection, now)
+        work, waits = [], []
+        for kind in kinds:
+            room = min(kind.count, _AT_ONCE - self._under_way[kind.environment, kind.type])
+            if room <= 0 or await self._is_swept(kind, now):
+                continue
+            async with self._connector.database.write(_ACTOR) as connection:
+                turns = await self._reserve(connection, kind, room)
+                claims = await claim_due(connection, kind.environment, kind.type, now, turns.count)
+            self._under_way[kind.environment, kind.type] += len(claims)
+            work += [partial(self._read, claim, turns.moment(place)) for place, claim in enumerate(claims)]
+            if len(claims) < kind.count and len(claims) < room:
+                waits.append(turns.moment(turns.count) - _AHEAD - self._connector.pace())
+        return Pieces(tuple(work), max(0.01, min(waits)) if waits else None)
+
+    async def _reserve(self, connection: AsyncConnection, kind: DueKind, wanted: int) -> Turns:
+        pace = self._connector.pace()
+        return await reserve(
+            connection, kind.environment, endpoint_of(kind.type), wanted, pace=pace, within=_AHEAD
+        )
+
+    async def _is_swept(self, kind: DueKind, now: float) -> bool:
+        """Leave very many subscriptions to a sweep."""
+        if kind.type != "subscription" or kind.count <= MANY:
             return False
-    async with connector.database.write(_ACTOR) as connection:
-        claims = await claim_due(connection, now, _AT_ONCE)
-    await asyncio.gather(*(_sync(connector, claim) for claim in claims))
-    return bool(claims)
+        async with self._connector.database.read() as connection:
+            if await is_sweeping(connection, kind.environment):
+                return True
+            last = await last_sweep(connection, kind.environment, "many-dirty")
+            if last is not None and (last.finished_at or now) > now - _BETWEEN_SWEEPS:
+                return False
+            mine = stripe_subscriptions.c.environment == kind.environment
+            known = select(func.count()).select_from(stripe_subscriptions).where(mine)
+            pages = 1 + (await connection.execute(known)).scalar_one() // _PAGE
+        if pages >= kind.count:
+            return False
+        async with self._connector.database.write(_ACTOR) as connection:
+            await start_sweep(connection, kind.environment, "many-dirty", now)
+        return True
+
+    async def _read(self, claim: Claim, turn: float) -> None:
+        try:
+            if claim.object != ALL_SUBSCRIPTIONS:
+                await self._connector.await_turn(claim.environment, endpoint_of(claim.object.type), turn)
+            await _sync(self._connector, claim)
+        finally:
+            self._under_way[claim.environment, claim.object.type] -= 1
 
 
 async def _sync(connector: Connector, claim: Claim) -> None:
@@ -75,7 +138,8 @@ async def _sync(connector: Connector, claim: Claim) -> None:
         await _on_refused_key(connector, claim, error)
     except TemporaryError as error:
         connector.note_answer(claim.environment, error)
-        await _put_back(connector, claim, error)
+        await connector.hold_back(claim.environment, endpoint_of(claim.object.type), error)
+        await _put_back(connector, claim, error, at_least=error.retry_after)
     except Exception as error:
         # An object's boundary: whatever is wrong with it, the others go on, and its mark stays.
         if claim.attempts == 1:
@@ -126,8 +190,8 @@ async def _on_refused_key(connector: Connector, claim: Claim, error: KeyRefusedE
     await _put_back(connector, claim, error)
 
 
-async def _put_back(connector: Connector, claim: Claim, error: Exception) -> None:
-    delay = retry_delay(claim.attempts, connector.chance())
+async def _put_back(connector: Connector, claim: Claim, error: Exception, *, at_least: float = 0) -> None:
+    delay = retry_delay(claim.attempts, connector.chance(), at_least=at_least)
     async with connector.database.write(_ACTOR) as connection:
         await put_back(connection, claim, str(error)[:500], not_before=int(connector.clock()) + delay)
 
@@ -137,63 +201,10 @@ async def _save_subscription(
 ) -> int | None:
     environment, name = claim.environment, claim.object.id
     if found is None:
-        await _end_subscription(connection, environment, name, now)
-        return None
-    named = await named_organization(connection, environment, found.metadata)
-    values = {"customer": found.customer, "organization": named}
-    await connection.execute(
-        insert(connection, stripe_subscriptions)
-        .values(environment=environment, id=name, **values)
-        .on_conflict_do_update(index_elements=stripe_subscriptions.primary_key, set_=values)
-    )
-    meters = await unknown_meters(
-        connection, environment, (item.meter for item in found.state.items if item.meter)
-    )
-    await mark(connection, environment, (ObjectRef("billing.meter", meter) for meter in meters), now)
-    prices = await unknown_prices(connection, environment, (item.price for item in found.state.items))
-    await mark(connection, environment, (ObjectRef("price", price) for price in prices), now)
-    await _save_state(connection, environment, found.state, found.customer, named, now)
-    return next_look(found.state, now)
-
-
-async def _end_subscription(connection: AsyncConnection, environment: str, name: str, now: float) -> None:
-    """End a subscription that Stripe knows no more."""
-    known = stripe_subscriptions.c
-    query = select(known.customer, known.organization).where(
-        known.environment == environment, known.id == name
-    )
-    row = (await connection.execute(query)).one_or_none()
-    if row is not None:
-        state = SubscriptionState(name, "canceled", ended_at=int(now))
-        await _save_state(connection, environment, state, row.customer, row.organization, now)
-
-
-async def _save_state(
-    connection: AsyncConnection,
-    environment: str,
-    state: SubscriptionState,
-    customer: str,
-    named: str | None,
-    now: float,
-) -> None:
-    """Save the subscription as its customer's organization's, else as that which it names itself."""
-    known = await read_customer_row(connection, environment, customer)
-    if known is None:
-        await mark(connection, environment, [ObjectRef("customer", customer)], now)
-    elif known.deleted and state.ended_at is None:
-        # Stripe ends a deleted customer's subscriptions; nobody can pay for them any more.
-        state = replace(state, status="canceled", ended_at=int(now))
-    organization = (known.organization if known is not None else None) or named
-    if organization is not None:
-        await ensure_organization(connection, environment, organization, now=now)
-    state = replace(state, organization=organization)
-    touched = await save_subscription(connection, environment, state, now)
-    changed = [
-        owner for owner in sorted(touched) if await refresh_record(connection, environment, owner, now)
-    ]
-    if changed:  # and so may have what Stripe entitles the customer to
-        await mark_entitlements(connection, environment, [customer], now)
-    await plan_again(connection, environment, touched)
+        saved = await end_subscription(connection, environment, name, claim.read, now)
+    else:
+        saved = await save_subscriptions(connection, environment, [found], claim.read, now)
+    return saved.looks.get(name)
 
 
 async def _save_customer(
@@ -236,15 +247,12 @@ async def _save_entitlements(
     await save_entitlements(connection, claim.environment, claim.object.id, found or (), now)
 
 
-async def _fetch_all(api: StripeApi, _: str) -> list[str]:
-    return [subscription async for subscription in api.subscription_ids()]
+async def _fetch_nothing(_: StripeApi, __: str) -> None:
+    """All subscriptions are not one object: a sweep reads them."""
 
 
-async def _mark_all(connection: AsyncConnection, claim: Claim, found: list[str] | None, now: float) -> None:
-    mine = stripe_subscriptions.c.environment == claim.environment
-    known = await connection.execute(select(stripe_subscriptions.c.id).where(mine))
-    subscriptions = (ObjectRef("subscription", name) for name in {*(found or ()), *known.scalars()})
-    await mark(connection, claim.environment, subscriptions, now)
+async def _start_sweep(connection: AsyncConnection, claim: Claim, _: None, now: float) -> None:
+    await start_sweep(connection, claim.environment, "lost-events", now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +272,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "price": _Reader(StripeApi.price, _save_price, needed=False),
     "product": _Reader(StripeApi.product, _save_product, needed=False),
     ENTITLEMENTS: _Reader(StripeApi.active_entitlements, _save_entitlements, needed=False),
+    ALL_SUBSCRIPTIONS.type: _Reader(_fetch_nothing, _start_sweep),
     "invoice": _Reader(StripeApi.invoice_subscriptions, mark_subscriptions, needed=False),
     "subscription_schedule": _Reader(StripeApi.schedule_subscriptions, mark_subscriptions, needed=False),
-    "subscriptions": _Reader(_fetch_all, _mark_all),
 }

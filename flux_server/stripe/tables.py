@@ -183,9 +183,18 @@ stripe_sweeps = Table(  # each reading of all subscriptions: its progress, and w
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("after", String(255)),  # the last subscription of the pages that were read
+    Column(
+        "listed", Boolean, nullable=False, server_default=false()
+    ),  # all pages were read; what was in none of them is still to be
+    Column(
+        "read", BigInteger
+    ),  # the number of its first read: what was saved from an older one, it has not seen
     Column("seen", Integer, nullable=False),
     Column("drifted", Integer, nullable=False),
     Column("error", Text),
+    Column("claim", String(32)),  # who reads now; whoever finds another claim here has lost theirs
+    Column("lease_until", BigInteger, nullable=False, server_default="0"),  # nobody else may go on before
+    Column("attempts", Integer, nullable=False, server_default="0"),  # that failed in a row
     Index("ix_stripe_sweeps_environment_started_at", "environment", "started_at"),
 )
 
@@ -209,6 +218,7 @@ stripe_budgets = Table(  # how fast each part of Stripe's API may be asked, by a
     Column("environment", ForeignKey("environments.key"), primary_key=True),
     Column("endpoint", String(64), primary_key=True),
     Column("free_at", BigInteger, nullable=False),  # milliseconds: when the next call may be made
+    Column("apart", Integer, nullable=False),  # milliseconds between two calls
 )
 
 stripe_meters = Table(

@@ -312,6 +312,7 @@ NAMES: list[Callable[[], object]] = [
     lambda: flux.billing.get_usage("acme", "calls"),
     lambda: flux.billing.check("acme", "sso"),
     lambda: flux.billing.explain("acme", "sso"),
+    lambda: flux.billing.entitlements("acme"),
     lambda: flux.flush(),
     lambda: flux.status(),
     lambda: flux.wait_until_ready(),

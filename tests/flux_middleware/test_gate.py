@@ -78,7 +78,10 @@ def test_the_first_missing_feature_is_named(billing: RecordingBilling) -> None:
         pytest.param(DecisionReason.NOT_ENTITLED, 403, "entitlement_required", id="not-in-the-plan"),
         pytest.param(DecisionReason.UNKNOWN_FEATURE, 403, "entitlement_required", id="no-such-feature"),
         pytest.param(DecisionReason.NO_ORGANIZATION, 403, "organization_required", id="nobody"),
+        pytest.param(DecisionReason.LIMIT_REACHED, 403, "limit_reached", id="no-more-fits"),
         pytest.param(DecisionReason.UNAVAILABLE, 503, "entitlements_unavailable", id="nothing-to-go-by"),
+        pytest.param(DecisionReason.FALLBACK, 503, "entitlements_unavailable", id="denied-by-its-fallback"),
+        pytest.param(DecisionReason.STALE, 503, "entitlements_unavailable", id="nothing-recent-to-go-by"),
     ],
 )
 def test_a_denial_is_problem_details(reason: DecisionReason, status: int, code: str) -> None:

@@ -37,6 +37,18 @@ def test_no_framework_is_imported(name: str, tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("[]\n", "")
 
 
+@pytest.mark.parametrize("name", ["filelock", "httpx", "httpx_sse", "ssl"])
+def test_what_only_a_client_needs_comes_with_the_first_client(name: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, flux\n"
+        f"before = {name!r} in sys.modules\n"
+        "flux.init(start=False)\n"
+        f"print(before, {name!r} in sys.modules)\n"
+    )
+
+    assert python(program, tmp_path).stdout == "False True\n"
+
+
 def test_importing_starts_no_thread_opens_no_file_and_asks_nobody(tmp_path: Path) -> None:
     program = (
         "import os, sys, threading\n"

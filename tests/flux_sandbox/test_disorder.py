@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from flux_sandbox.disorder import DeliveryPlan, Disorder
 from tests.flux_sandbox.running import Receiver, RunningSandbox, wait_until
 from tests.flux_sandbox.test_deliveries import create_customers, listen
 
@@ -53,14 +54,26 @@ def test_some_are_doubled_and_some_are_lost(sandbox: RunningSandbox, receiver: R
     assert len(sandbox.stripe.v1.events.list({"delivery_success": False}).data) == len(lost)
 
 
-def test_some_are_overtaken(sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_one_that_is_late_is_overtaken(sandbox: RunningSandbox, receiver: Receiver) -> None:
     secret = listen(sandbox, receiver)
-    plan(sandbox, reorder=0.3, delay=0.3, seed=2)
-    create_customers(sandbox, 10)
+    plan(sandbox, reorder=1.0, delay=2, seed=29)  # late by nearly all of it
+    create_customers(sandbox, 1)
+    plan(sandbox)
+    sandbox.stripe.v1.customers.create({"name": "next"})
 
     deliveries(sandbox)
 
-    assert told(receiver, secret) != sorted(told(receiver, secret)) == list("0123456789")
+    assert told(receiver, secret) == ["next", "0"]
+
+
+def test_a_share_is_late_by_the_delay_at_most() -> None:
+    disorder = Disorder()
+    disorder.plan(DeliveryPlan(reorder=0.3, delay=5, seed=1))
+
+    late = [copy for _ in range(1_000) for copy in disorder.fate("we_1") if copy]
+
+    assert 250 < len(late) < 350
+    assert 4 < max(late) <= 5
 
 
 def test_a_plan_may_be_about_one_endpoint_only(sandbox: RunningSandbox, receiver: Receiver) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import stripe
 
+from flux_sandbox.faults import Fault, Faults
 from tests.flux_sandbox.running import RunningSandbox
 
 KEY = {"Idempotency-Key": "once"}
@@ -120,6 +121,16 @@ def test_a_fault_meets_only_the_requests_it_is_about(sandbox: RunningSandbox) ->
     assert [sandbox.http.get(path).status_code for path in paths] == [200, 200, 409, 409]
     (rule,) = sandbox.http.get("/_sandbox/faults").json()["rules"]
     assert (rule["seen"], rule["met"]) == (3, 2)
+
+
+def test_so_many_pass_in_a_second() -> None:
+    faults = Faults()
+    faults.plan([Fault(what="rate_limit", above_per_second=2, path="/v1/customers*")])
+    moments = [0.0, 0.1, 0.2, 0.9, 1.05, 1.15, 1.2]
+
+    met = [faults.meet("GET", "/v1/customers", moment) is not None for moment in moments]
+
+    assert met == [False, False, True, True, False, False, True]
 
 
 def statuses_under_chance(sandbox: RunningSandbox, seed: int) -> list[int]:

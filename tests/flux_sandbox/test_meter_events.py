@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 import stripe
 
-from tests.flux_sandbox.running import RunningSandbox
+from flux_sandbox.api import Request
+from tests.flux_sandbox.running import RunningSandbox, running_sandbox, wait_until
 from tests.flux_sandbox.shop import Shop
 from tests.flux_sandbox.test_meters import summaries
 
@@ -113,3 +116,87 @@ def test_usage_is_cancelled_within_a_day(sandbox: RunningSandbox, shop: Shop) ->
         cancel(sandbox, "right")
     with pytest.raises(stripe.InvalidRequestError, match="No event"):
         cancel(sandbox, "never-sent")
+
+
+def test_of_one_customer_a_meter_takes_one_event_at_a_time() -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    async def hold(request: Request) -> None:
+        if b"identifier=first" in request.body:
+            arrived.set()
+            await asyncio.to_thread(go_on.wait, 10)
+
+    with running_sandbox(hold=hold) as sandbox:
+        shop = Shop(sandbox.stripe)
+        first = threading.Thread(target=shop.use, args=(1, "first"))
+        first.start()
+        wait_until(arrived.is_set)
+        with pytest.raises(stripe.RateLimitError) as refused:
+            shop.use(1, "second")
+        go_on.set()
+        first.join(10)
+        shop.use(1, "second")
+
+    assert "another API request" in str(refused.value)
+
+
+def check_later(sandbox: RunningSandbox) -> None:
+    sandbox.http.post("/_sandbox/meter_events/checks", json={"later": True}).raise_for_status()
+
+
+def reports(sandbox: RunningSandbox, **wanted: int) -> dict[str, Any]:
+    """Have errors reported; return what each report says, by the type of its event."""
+    sandbox.http.post("/_sandbox/meter_events/report", json=wanted).raise_for_status()
+    types = ["v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"]
+    found = sandbox.stripe.v2.core.events.list({"types": types}).data
+    return {event.type: event.to_dict(for_json=True) for event in found}
+
+
+def test_events_found_wrong_later_are_taken_and_not_counted(sandbox: RunningSandbox, shop: Shop) -> None:
+    check_later(sandbox)
+    shop.use(3, "good")
+    shop.use("a lot", "bad")
+
+    assert total(sandbox, shop) == 3
+    assert sandbox.violations() == []
+
+
+def test_a_report_counts_all_errors_and_names_a_few(sandbox: RunningSandbox, shop: Shop) -> None:
+    check_later(sandbox)
+    for number in range(5):
+        shop.use("a lot", f"value-{number}")
+    shop.customer = "cus_nobody"
+    shop.use(1, "customer")
+
+    event = reports(sandbox, samples=2)["v1.billing.meter.error_report_triggered"]
+
+    reason = event["data"]["reason"]
+    assert (reason["error_count"], event["related_object"]["id"]) == (6, shop.meter)
+    assert [(kind["code"], kind["error_count"]) for kind in reason["error_types"]] == [
+        ("meter_event_invalid_value", 5),
+        ("meter_event_customer_not_found", 1),
+    ]
+    named = [error["request"]["identifier"] for error in reason["error_types"][0]["sample_errors"]]
+    assert named == ["value-0", "value-1"]
+    assert event["data"]["validation_start"] < event["data"]["validation_end"]
+
+
+def test_events_without_a_meter_are_reported_apart(sandbox: RunningSandbox, shop: Shop) -> None:
+    check_later(sandbox)
+    payload = {"stripe_customer_id": shop.customer, "value": "1"}
+    sandbox.stripe.v1.billing.meter_events.create({"event_name": "nothing", "payload": payload})
+
+    (event,) = reports(sandbox).values()
+
+    assert (event["type"], event["related_object"]) == ("v1.billing.meter.no_meter_found", None)
+    assert event["data"]["reason"]["error_types"][0]["code"] == "no_meter"
+
+
+def test_errors_are_reported_once(sandbox: RunningSandbox, shop: Shop) -> None:
+    check_later(sandbox)
+    shop.use("a lot", "bad")
+    reports(sandbox)
+
+    again = sandbox.http.post("/_sandbox/meter_events/report", json={})
+
+    assert again.json() == {"data": []}

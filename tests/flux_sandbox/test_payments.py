@@ -218,6 +218,44 @@ def test_an_immediate_end_bills_what_was_used_only_if_asked(sandbox: RunningSand
     assert discarded.latest_invoice == lost.latest_invoice
 
 
+def test_a_scheduled_end_bills_what_was_used_until_then(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe(shop.metered)
+    end = subscription.items.data[0].current_period_end
+    shop.use(41, "used")
+    sandbox.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+
+    sandbox.advance(end - sandbox.now() + HOUR)
+
+    ended = sandbox.stripe.v1.subscriptions.retrieve(subscription.id)
+    final = sandbox.stripe.v1.invoices.retrieve(str(ended.latest_invoice))
+    assert (ended.status, final.status, final.amount_paid) == ("canceled", "paid", 41)
+
+
+def test_nothing_that_was_owed_before_is_collected_after_the_end(sandbox: RunningSandbox, shop: Shop) -> None:
+    weekly = sandbox.stripe.v1.prices.create(
+        {"product": shop.product, "currency": "eur", "unit_amount": 1, "recurring": {"interval": "week"}}
+    ).id
+    subscription = shop.subscribe(weekly)
+    pays(sandbox, shop.customer, "fail")
+    sandbox.advance(22 * DAY)  # the first of three renewals was tried for two weeks
+
+    pays(sandbox, shop.customer, "succeed")
+    sandbox.advance(20 * DAY)
+
+    assert sandbox.stripe.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+    statuses = [one.status for one in sandbox.stripe.v1.invoices.list().data]
+    assert statuses == ["open", "open", "open", "paid"]
+
+
+def test_the_lines_of_an_invoice_are_pages(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe(*[shop.monthly] * 12)
+
+    invoice = sandbox.stripe.v1.invoices.retrieve(str(subscription.latest_invoice))
+
+    assert (len(invoice.lines.data), invoice.lines.has_more) == (10, True)
+    assert len(list(sandbox.stripe.v1.invoices.line_items.list(invoice.id).auto_paging_iter())) == 12
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -68,6 +69,19 @@ def test_webhooks_are_waited_for(
     assert [delivery.ok for delivery in sandbox.deliveries] == [True, True]
 
 
+def test_thin_events_are_listened_to_as_well(
+    sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
+    endpoint = sandbox.listen_thin(receiver.url, "v1.customer.created")
+    customer = client.v1.customers.create({"name": "Acme"})
+    sandbox.wait_delivered()
+
+    (webhook,) = receiver.received
+    notification: Any = client.parse_event_notification(webhook.body, webhook.signature, endpoint.secret)
+
+    assert notification.related_object.id == customer.id
+
+
 def test_who_waits_in_vain_is_told(
     sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
 ) -> None:
@@ -129,11 +143,42 @@ def test_what_stripe_would_refuse_is_told(sandbox: StripeSandbox, client: stripe
 def test_an_event_that_never_was_is_told(sandbox: StripeSandbox, receiver: Receiver) -> None:
     endpoint = sandbox.listen(receiver.url)
 
-    id_ = sandbox.make_event("customer.renamed", {"object": "customer", "id": "cus_1", "status": "odd"})
+    subscription = {"object": "subscription", "id": "sub_1", "status": "odd"}
+    ids = [
+        sandbox.make_event(f"customer.subscription.{name}", subscription) for name in ("updated", "renamed")
+    ]
     sandbox.wait_delivered()
 
-    event = receiver.received[0].event(endpoint.secret)
-    assert (event.id, event.type, event.data.object["status"]) == (id_, "customer.renamed", "odd")
+    events = [webhook.event(endpoint.secret) for webhook in receiver.received]
+    assert [event.id for event in events] == ids
+    assert {event.data.object["status"] for event in events} == {"odd"}
+
+
+def test_wrong_meter_events_are_reported_when_the_test_says(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    sandbox.check_meter_events(later=True)
+    client.v1.billing.meter_events.create({"event_name": "nothing", "payload": {"value": "1"}})
+
+    assert (sandbox.report_meter_errors(), sandbox.report_meter_errors()) == (1, 0)
+
+
+def test_a_thin_event_that_never_was_is_told(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
+    id_ = sandbox.make_event("v2.core.health.event_generation_failure.resolved", data={"a": 1})
+
+    event = client.v2.core.events.retrieve(id_).to_dict(for_json=True)
+
+    assert (event["data"], event["related_object"]) == ({"a": 1}, None)
+
+
+def test_changes_in_silence_leave_no_events(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
+    sandbox.silence()
+    customer = client.v1.customers.create({"name": "Acme"})
+    sandbox.silence(False)
+    client.v1.customers.delete(customer.id)
+
+    assert [event.type for event in client.v1.events.list().data] == ["customer.deleted"]
+    assert [event.type for event in client.v2.core.events.list().data] == ["v1.customer.deleted"]
 
 
 def test_a_webhook_is_signed_without_being_sent(sandbox: StripeSandbox) -> None:

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Response
 
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
-from flux_server.stripe.dirty import ALL_SUBSCRIPTIONS, mark, oldest_mark
+from flux_server.stripe.dirty import oldest_mark
 from flux_server.stripe.events import FOLLOWED_TYPES
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link
 from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.reading import list_failed_reads
+from flux_server.stripe.sweeps import start_sweep
 
 __all__ = ["router"]
 
@@ -55,7 +56,7 @@ async def sync_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:  #
     """Have every subscription read again, soon."""
     async with visit.write() as connection:
         await require_link(connection, visit.key)
-        await mark(connection, visit.key, [ALL_SUBSCRIPTIONS], visit.now)
+        await start_sweep(connection, visit.key, "asked", visit.now)
     return visit.goto(visit.address("stripe/drift"), say="All subscriptions are being read again.")
 
 

@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=32), nullable=False),
         sa.Column("endpoint", sa.String(length=64), nullable=False),
         sa.Column("free_at", sa.BigInteger(), nullable=False),
+        sa.Column("apart", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_stripe_budgets_environment_environments")
         ),
@@ -105,9 +106,14 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("after", sa.String(length=255), nullable=True),
+        sa.Column("listed", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("read", sa.BigInteger(), nullable=True),
         sa.Column("seen", sa.Integer(), nullable=False),
         sa.Column("drifted", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("claim", sa.String(length=32), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["environment"], ["environments.key"], name=op.f("fk_stripe_sweeps_environment_environments")
         ),

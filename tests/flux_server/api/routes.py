@@ -45,6 +45,7 @@ class Names:
     plan: str = "pro"
     organization: str = "acme"
     customer: str = "cus_1"
+    sweep: str = "1"
     secret: str = "0123456789abcdef"
     event: str = "evt_1"
 
@@ -118,8 +119,11 @@ ROUTES = (
     Route("GET", "/v1/stripe/unmapped", "read"),
     Route("GET", "/v1/stripe/unmapped-prices", "read"),
     Route("POST", "/v1/stripe/sync", "admin", status=404),
+    Route("GET", "/v1/stripe/sweeps", "read"),
+    Route("GET", "/v1/stripe/sweeps/{sweep}", "read", status=404),
     Route("POST", "/v1/stripe/forward", "admin", status=404),
     Route("GET", "/v1/stripe/health", "read", status=404),
+    Route("GET", "/v1/stripe/doctor", "admin", status=404),
     Route("GET", "/v1/stripe/events", "read"),
     Route("GET", "/v1/stripe/events/{event}", "read", status=404),
     Route("POST", "/v1/stripe/events/{event}/replay", "admin", status=404),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -28,13 +29,9 @@ def linked(settings: Settings, sandbox: RunningSandbox) -> Iterator[RunningServe
     """A server that is linked to the sandbox and hears of its events."""
     asking = settings.model_copy(update={"stripe_api_base": sandbox.url})
     with run_server(asking, WallClock()) as server, server.client() as admin:
-        made = admin.put("/v1/stripe/link", json={"api_key": "rk_test_sandbox"}).raise_for_status().json()
-        to = {"url": made["webhook_url"], "enabled_events": ["*"]}
-        endpoint = sandbox.stripe.v1.webhook_endpoints.create(to)  # type: ignore[arg-type]  # its events are literals
-        secret = {"webhook_secret": endpoint.secret}
-        admin.put("/v1/stripe/link", json=secret).raise_for_status()
+        admin.put("/v1/stripe/link", json={"api_key": "rk_test_sandbox"}).raise_for_status()
         yield server
-        sandbox.stripe.v1.webhook_endpoints.delete(endpoint.id)
+        admin.delete("/v1/stripe/link").raise_for_status()
 
 
 @pytest.fixture
@@ -80,3 +77,26 @@ def test_an_event_that_never_came_cannot_be_replayed(run: Command) -> None:
 
     assert done.returncode == 1
     assert "there is no event 'evt_9' here" in done.stderr
+
+
+def test_the_doctor_says_that_all_is_well(run: Command) -> None:
+    done = run("doctor")
+
+    assert done.returncode == 0
+    assert "ok      The key: it works, and may read all that is needed\n" in done.stdout
+    assert "PROBLEM" not in done.stdout
+
+
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(sandbox: RunningSandbox, run: Command) -> None:
+    (endpoint,) = sandbox.stripe.v1.webhook_endpoints.list().data
+    sandbox.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+
+    done = run("doctor")
+    answer = json.loads(run("doctor", "--json").stdout)
+
+    assert done.returncode == 1
+    assert "PROBLEM The webhook endpoint: " in done.stdout
+    assert "\n         enable it in Stripe\n" in done.stdout
+    assert answer["level"] == "problem"
+    (found,) = [each for each in answer["findings"] if each["check"] == "endpoint"]
+    assert (found["level"], found["fix"]) == ("problem", "enable it in Stripe")

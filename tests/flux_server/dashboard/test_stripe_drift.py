@@ -65,7 +65,7 @@ def test_a_sweep_tells_what_differed_and_leads_to_whose_it_is(server: RunningSer
     assert rows(page) == [
         "status active past_due",
         "cancel at — 2025-10-09 12:00 UTC",
-        "si 1.quantity 1 1,200",
+        "si_1.quantity 1 1,200",
     ]
     assert page.root.all("a", href="/test/organization?id=acme")
     assert page.root.all("a", href="/test/stripe/events?about=sub_1")
@@ -106,8 +106,8 @@ def test_nothing_is_there_before_the_first(ada: Person) -> None:
     ("difference", "words"),
     [
         pytest.param(Difference("status", "active", None), ("status", "active", ""), id="gone"),
-        pytest.param(Difference("si_1.metered", False, True), ("si 1.metered", "no", "yes"), id="truth"),
-        pytest.param(Difference("si_1.quantity", 1, 1_200), ("si 1.quantity", "1", "1,200"), id="number"),
+        pytest.param(Difference("si_1.metered", False, True), ("si_1.metered", "no", "yes"), id="truth"),
+        pytest.param(Difference("si_1.quantity", 1, 1_200), ("si_1.quantity", "1", "1,200"), id="number"),
     ],
 )
 def test_a_difference_is_said_in_words(difference: Difference, words: tuple[str, str, str]) -> None:

@@ -54,6 +54,7 @@ PAGES = (
     "/live/stripe",
     "/test/stripe/health",
     "/live/stripe/health",
+    "/live/stripe/doctor",
     "/test/stripe/events",
     "/test/stripe/event?id=evt_1",
     "/test/stripe/drift",

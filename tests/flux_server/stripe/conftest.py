@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,9 +25,10 @@ from flux_server.stripe.connector import Connector
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.linking import set_link
+from flux_server.stripe.sweeping import sweep_due
 from flux_server.stripe.sync import sync_due
 from flux_server.usage.ingest import ingest
-from tests.flux_server.running import FakeClock
+from tests.flux_server.running import NOON, FakeClock
 from tests.flux_server.stripe.double import StripeDouble, run_double
 
 KEY = "rk_test_4eC39HqLyjWDarjtT1zdp7dc"
@@ -47,6 +49,20 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 15) ->
     while not condition():
         assert time.monotonic() < deadline, f"in vain: {what}"
         pause.wait(0.02)
+
+
+class Pace:
+    """Time that passes only while somebody waits for a turn to call Stripe."""
+
+    def __init__(self) -> None:
+        self.now = float(NOON)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
 
 
 class World:
@@ -80,7 +96,7 @@ class World:
 
     async def sync(self) -> None:
         """Read everything that is due, until nothing is."""
-        while await sync_due(self.connector):
+        while await sync_due(self.connector) or await sweep_due(self.connector):
             pass
 
     async def is_entitled(self, organization: str, feature: str = "sso") -> bool:
@@ -147,7 +163,8 @@ async def connector(
     settings = Settings.model_validate(
         {"data_dir": tmp_path, "secret_key": "a test's", "stripe_api_base": stripe.url}
     )
-    connector = Connector(database, settings, clock, chance=lambda: 1.0)
+    pace = Pace()
+    connector = Connector(database, settings, clock, chance=lambda: 1.0, pace=pace, sleep=pace.sleep)
     yield connector
     await connector.close()
 

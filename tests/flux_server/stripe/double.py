@@ -212,6 +212,8 @@ class StripeDouble:
     def _page(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         found = self.lists[path]
         ids = [value["id"] for value in found]
+        if query.get("starting_after", ids[0] if ids else "") not in ids:
+            return {"object": "list", "url": path, "data": [], "has_more": False}
         first = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
         last = first + int(query.get("limit", 10))
         return {"object": "list", "url": path, "data": found[first:last], "has_more": last < len(found)}

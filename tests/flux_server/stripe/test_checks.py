@@ -8,6 +8,7 @@ import pytest
 from flux_server.stripe.checks import CHECKS, Case, Finding, findings, how_long, worst
 from flux_server.stripe.health import Health, Heard
 from flux_server.stripe.link import Link
+from flux_server.stripe.permissions import PERMISSIONS
 from flux_server.stripe.reading import FailedRead, UnknownCustomer
 from flux_server.stripe.sweep_log import Sweep
 from flux_server.subscriptions.reading import UnmappedPrice
@@ -22,17 +23,19 @@ LINK = Link(
     livemode=True,
     api_key_shown="rk_live_…p7dc",
     has_webhook_secret=True,
-    status="active",
+    is_paused=False,
     paused_reason=None,
     forwarding_paused=None,
     metadata_key="organization_id",
     created_at=NOON - 30 * DAY,
+    endpoint="we_1",
+    endpoint_problem=None,
+    permissions=PERMISSIONS,
 )
 SWEEP = Sweep("s1", "nightly", NOON - 2 * HOUR, NOON - HOUR, 40, 0, None)
 WELL = Health(
     at=NOON,
     link=LINK,
-    permissions={},
     heard=Heard("evt_1", "customer.created", NOON - 5, 1, 9, 0, 0, None, None),
     waiting=0,
     waiting_since=None,
@@ -45,7 +48,7 @@ WELL = Health(
     unknown_customers=(),
     unmapped_prices=(),
 )
-CASE = Case(WELL, "https://flux.example.com/v1/stripe/webhooks/t", sandboxed=False)
+CASE = Case(WELL, "https://flux.example.com/v1/stripe/webhooks/t")
 
 
 def case(**fields: Any) -> Case:
@@ -60,9 +63,14 @@ def heard(**fields: Any) -> Case:
     return case(heard=replace(WELL.heard, **fields))
 
 
-def sent_to(url: str, *, live: bool = True, sandboxed: bool = False) -> Case:
-    health = replace(WELL, link=replace(LINK, livemode=live))
-    return Case(health, f"{url}/v1/stripe/webhooks/t", sandboxed)
+def lacking(needed: bool) -> Case:
+    permissions = (replace(each, state="missing") for each in PERMISSIONS if each.is_needed is needed)
+    return link(permissions=tuple(permissions)[:1])
+
+
+def unreachable(*, live: bool) -> Case:
+    why = "Stripe cannot reach localhost; set FLUX_PUBLIC_URL"
+    return replace(link(livemode=live), unreachable=why)
 
 
 def verdict(name: str, looked_at: Case) -> Finding:
@@ -80,16 +88,14 @@ def test_nothing_is_wrong_with_a_link_that_is_well() -> None:
 
 SIGNATURE = {"refused": 3, "refused_reason": "no signature"}
 PROBLEMS = [
-    pytest.param("link", link(status="paused", paused_reason="revoked"), "revoked", id="paused"),
+    pytest.param("link", link(is_paused=True, paused_reason="revoked"), "revoked", id="paused"),
     pytest.param("secret", link(has_webhook_secret=False), "every webhook is refused", id="no-secret"),
     pytest.param("signatures", heard(refused_at=NOON - 1, **SIGNATURE), "Wrong secret?", id="signatures"),
     pytest.param(
         "signatures", heard(last_at=None, refused_at=NOON, **SIGNATURE), "Wrong secret?", id="never"
     ),
-    pytest.param("address", sent_to("http://127.0.0.1:8400"), "address of this machine", id="loopback"),
-    pytest.param("address", sent_to("https://flux"), "address of this machine", id="bare-name"),
-    pytest.param("address", sent_to("https://10.1.2.3"), "address of this machine", id="private"),
-    pytest.param("address", sent_to("http://flux.example.com"), "only to https", id="http"),
+    pytest.param("permissions", lacking(needed=True), "lacks rak_customer_read", id="permission"),
+    pytest.param("address", unreachable(live=True), "cannot reach localhost", id="loopback"),
     pytest.param("waiting", case(waiting=2, waiting_since=NOON - 2 * HOUR), "for 2 hours", id="waiting"),
     pytest.param("sweep", case(swept_at=NOON - 4 * DAY), "for 4 days", id="no-sweep"),
     pytest.param("sweep", case(sweep=None, swept_at=None), "for 30 days", id="never-swept"),
@@ -103,7 +109,8 @@ WARNINGS = [
     ),
     pytest.param("events", heard(last_id=None, last_at=None), "no webhook has come yet", id="none-yet"),
     pytest.param("events", heard(missed_day=2), "2 events of the last day never came", id="missed"),
-    pytest.param("address", sent_to("http://localhost", live=False), "stripe listen", id="developing"),
+    pytest.param("address", unreachable(live=False), "stripe listen", id="developing"),
+    pytest.param("permissions", lacking(needed=False), "cannot be used", id="option"),
     pytest.param("waiting", case(waiting=1, waiting_since=NOON - 301), "1 object to be read", id="slow"),
     pytest.param(
         "failed",
@@ -112,7 +119,7 @@ WARNINGS = [
         id="failed",
     ),
     pytest.param("looked", case(looked_until=NOON - 3 * HOUR), "up to 3 hours ago", id="looked"),
-    pytest.param("looked", case(looked_until=None), "up to 30 days ago", id="never-looked"),
+    pytest.param("looked", case(looked_until=None), "not read yet", id="never-looked"),
     pytest.param("sweep", case(swept_at=NOON - 27 * HOUR), "for 1 day", id="late-sweep"),
     pytest.param(
         "sweep", case(sweep=replace(SWEEP, finished_at=None, error="timeout")), "timeout", id="stuck-sweep"
@@ -156,8 +163,6 @@ def test_every_check_can_find_something() -> None:
     "looked_at",
     [
         pytest.param(heard(refused_at=NOON - 2 * DAY, **SIGNATURE), id="refused-long-ago"),
-        pytest.param(sent_to("http://127.0.0.1:8400", sandboxed=True), id="beside-a-sandbox"),
-        pytest.param(sent_to("https://[2606:4700::1111]"), id="public-address"),
         pytest.param(case(waiting=900, waiting_since=NOON - 60), id="busy"),
     ],
 )

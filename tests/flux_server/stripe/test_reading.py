@@ -65,7 +65,7 @@ async def test_events_are_listed_newest_first_with_how_often_they_came(world: Wo
 async def test_what_could_not_be_read_is_listed_with_why(world: World) -> None:
     await world.mark(("subscription", "sub_9"))
     async with world.database.write() as connection:
-        (claim,) = await claim_due(connection, NOON, 1)
+        (claim,) = await claim_due(connection, "test", "subscription", NOON, 1)
         await put_back(connection, claim, "Stripe is down", not_before=NOON + 9)
 
         (failed,) = await list_failed_reads(connection, "test", 9)

