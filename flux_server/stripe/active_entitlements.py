@@ -7,13 +7,13 @@ organization is granted follows from that and from which customers it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import CompoundSelect, and_, delete, select, union
+from sqlalchemy import String, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.catalog.slugs import slug
-from flux_server.database import announce, insert, one_of
+from flux_server.database import announce, insert, rows
 from flux_server.environments.environments import list_environments
 from flux_server.environments.revisions import lock
 from flux_server.organizations.organizations import ensure_organization
@@ -83,11 +83,11 @@ async def save_entitlements(
     await forget_entitlements(connection, environment, customer)
     if found and await _count(connection, environment):
         keys = {entitlement.lookup_key: entitlement.id for entitlement in found}
-        rows = [
+        new = [
             {"environment": environment, "customer": customer, "lookup_key": key, "id": keys[key]}
             for key in keys
         ]
-        await connection.execute(insert(connection, stripe_active_entitlements), rows)
+        await connection.execute(insert(connection, stripe_active_entitlements), new)
     owners = await _owners(connection, environment, customer)
     await refresh_records(
         connection, environment, await grant_again(connection, environment, owners, now), now
@@ -107,10 +107,10 @@ async def grant_again(
     if not organizations:
         return set()
     granted: dict[str, dict[str, OutsideGrant]] = {}
-    for row in sorted(await connection.execute(_entitled(connection, environment, organizations))):
-        key = slug(row.lookup_key)
-        reason = f"active entitlement {row.lookup_key} of customer {row.customer}"
-        granted.setdefault(row.organization, {}).setdefault(key, OutsideGrant(key, _AUTHOR, reason))
+    for organization, customer, lookup_key in await _entitled(connection, environment, organizations):
+        key = slug(lookup_key)
+        reason = f"active entitlement {lookup_key} of customer {customer}"
+        granted.setdefault(organization, {}).setdefault(key, OutsideGrant(key, _AUTHOR, reason))
     for organization in granted:
         await ensure_organization(connection, environment, organization, now=now)
     had = await read_grants_of(connection, environment, organizations)
@@ -166,35 +166,46 @@ async def _owners(connection: AsyncConnection, environment: str, customer: str) 
     return {each for each in (await connection.execute(found)).scalars() if each is not None}
 
 
-def _entitled(
+async def _entitled(
     connection: AsyncConnection, environment: str, organizations: Collection[str]
-) -> CompoundSelect[Any]:
-    """Select what the customers are entitled to that the organizations are, or whose subscriptions name them."""
+) -> list[tuple[str, str, str]]:
+    """Return organization, customer and lookup key of what customers are entitled to who are these organizations,
+    or whose subscriptions name them.
+    """
     known, own = stripe_customers.c, stripe_subscriptions.c
-    same_customer = and_(known.environment == _columns.environment, known.customer == _columns.customer)
-    wanted = one_of(connection, organizations)
-    said = (
-        select(known.organization, _columns.customer, _columns.lookup_key)
-        .join(stripe_customers, same_customer)
-        .where(known.environment == environment, known.organization.in_(wanted), known.deleted.is_(False))
+    names = [(organization,) for organization in organizations]
+    wanted = rows(connection, {"name": String()}, names)
+    columns = (
+        wanted.c.name,
+        known.organization,
+        known.deleted,
+        _columns.customer,
+        _columns.lookup_key,
     )
-    named = (
-        select(subscriptions.c.organization, _columns.customer, _columns.lookup_key)
-        .select_from(subscriptions)
-        .join(stripe_subscriptions, _same_subscription)
-        .join(
-            stripe_active_entitlements,
-            and_(_columns.environment == own.environment, _columns.customer == own.customer),
-        )
-        .outerjoin(stripe_customers, same_customer)
-        .where(
-            subscriptions.c.environment == environment,
-            subscriptions.c.organization.in_(wanted),
-            known.organization.is_(None),
-            known.deleted.is_not(True),
-        )
+    # Outer joins, and no conditions that make them inner ones: SQLite then begins with what is wanted.
+    theirs = and_(known.environment == environment, known.organization == wanted.c.name)
+    entitled = and_(_columns.environment == environment, _columns.customer == known.customer)
+    said = select(*columns).select_from(
+        wanted.outerjoin(stripe_customers, theirs).outerjoin(stripe_active_entitlements, entitled)
     )
-    return union(said, named)
+    bought = and_(subscriptions.c.environment == environment, subscriptions.c.organization == wanted.c.name)
+    same = and_(own.environment == environment, own.id == subscriptions.c.id)
+    entitled = and_(_columns.environment == environment, _columns.customer == own.customer)
+    payer = and_(known.environment == environment, known.customer == own.customer)
+    named = select(*columns).select_from(
+        wanted.outerjoin(subscriptions, bought)
+        .outerjoin(stripe_subscriptions, same)
+        .outerjoin(stripe_active_entitlements, entitled)
+        .outerjoin(stripe_customers, payer)
+    )
+    found = [*await connection.execute(said), *await connection.execute(named)]
+    return sorted(
+        {
+            (row.name, row.customer, row.lookup_key)
+            for row in found
+            if row.lookup_key is not None and row.organization in (None, row.name) and not row.deleted
+        }
+    )
 
 
 _same_subscription = and_(

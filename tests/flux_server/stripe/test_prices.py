@@ -51,11 +51,13 @@ async def test_a_price_that_stripe_does_not_know_is_not_asked_for_again(world: W
     assert world.stripe.calls[PATH] == 1
 
 
-async def test_a_new_lookup_key_provisions_without_a_call_for_each_organization(world: World) -> None:
+async def test_a_new_lookup_key_provisions_without_a_call_for_each_organization(unlinked: World) -> None:
+    world = unlinked
+    await world.link()
+    await world.sell("lookup_key:pro")
     world.stripe.put(PATH, PRICE)
     await subscribe(world, 1)
     await subscribe(world, 2)
-    await world.sell("lookup_key:pro")
     world.stripe.put(PATH, PRICE | {"lookup_key": "pro"})
     called = world.stripe.calls.total()
 
