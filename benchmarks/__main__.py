@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import catalog, checks, usage
+from benchmarks import catalog, checks, stripe, usage
 from benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterable[Figure]]] = {
     "catalog": catalog.measure,
     "checks": checks.measure,
+    "stripe": stripe.measure,
     "usage": usage.measure,
 }
 

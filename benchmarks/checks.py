@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+from benchmarks import imports
 from benchmarks.figures import Figure, nanoseconds_per_call
 from benchmarks.host import organization, running_host
 from flux_middleware.answering import Billing
@@ -34,6 +35,7 @@ def measure() -> Iterator[Figure]:
     with running_host(_STORED) as client:
         yield from _cold(client.billing)
         yield from _warm(client.billing)
+    yield from imports.measure()
 
 
 def _warm(billing: Billing) -> Iterator[Figure]:

@@ -92,7 +92,7 @@ class Billing:
             return limit or _NOTHING
         return _BOUNDLESS if overdue and limit is not None else _NOTHING
 
-    def entitlements(self, organization: str) -> Mapping[str, Entitlement]:
+    def entitlements(self, organization: str) -> Mapping[FeatureKey, Entitlement]:
         """Return what the organization is entitled to of every feature there is, by the feature's key."""
         known = self._find(organization)
         if known.catalog is None:

@@ -28,6 +28,7 @@ from flux_middleware.configuration import JOURNALS, STORE, read_configuration
 from flux_middleware.errors import FluxError, NotInitializedError
 from flux_middleware.journal import Journal
 from flux_middleware.journals import Journals
+from flux_middleware.keys import FeatureKey
 from flux_middleware.lmdb_store import LmdbStore
 from flux_middleware.metering import Drain, drain_turn
 from flux_middleware.policies import WhenStale, read_policies
@@ -75,7 +76,7 @@ class Flux:
         directory: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.time,
         start: bool = True,
-        fallbacks: Mapping[str, FeatureValue] | None = None,
+        fallbacks: Mapping[FeatureKey, FeatureValue] | None = None,
         max_stale: float | None = None,
         when_stale: WhenStale = "deny",
         pace: Pace | None = None,
@@ -305,7 +306,7 @@ def init(
     url: str | None = None,
     directory: str | os.PathLike[str] | None = None,
     start: bool = True,
-    fallbacks: Mapping[str, FeatureValue] | None = None,
+    fallbacks: Mapping[FeatureKey, FeatureValue] | None = None,
     max_stale: float | None = None,
     when_stale: WhenStale = "deny",
 ) -> Flux:

@@ -20,6 +20,7 @@ __all__ = [
     "JOURNALS",
     "STORE",
     "Configuration",
+    "clock_url",
     "environment_of",
     "places",
     "read_configuration",
@@ -66,7 +67,7 @@ def read_configuration(
     key = api_key or environ.get("FLUX_API_KEY", "")
     environment = environment_of(key)
     server = require_url("FLUX_URL", "the Flux server", url or environ.get("FLUX_URL") or DEFAULT_URL)
-    clock = _clock_url(environ.get("FLUX_CLOCK_URL"), environment)
+    clock = clock_url(environ.get("FLUX_CLOCK_URL"), environment)
     own = _first_usable(places(environment, server, directory, environ))
     return Configuration(key, environment, server, own, clock, policies)
 
@@ -97,7 +98,12 @@ def environment_of(api_key: str) -> str:
     return match[1]
 
 
-def _clock_url(url: str | None, environment: str) -> str | None:
+def clock_url(url: str | None, environment: str) -> str | None:
+    """Return the address of the clock that turns the time, if there is one.
+
+    Raises:
+        ConfigurationError: it cannot be one, or time must not be turned in the environment.
+    """
     if not url:
         return None
     if environment == "live":

@@ -8,7 +8,7 @@ from flux_sandbox.errors import InvalidParametersError, Problem, RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.parameters import Params
 
-__all__ = ["cancel", "cancellation_details", "in_future", "scheduled_end"]
+__all__ = ["cancel", "cancellation_details", "end_schedule", "in_future", "scheduled_end"]
 
 _FIVE_YEARS = 5 * 366 * 86_400
 
@@ -22,7 +22,7 @@ def cancel(
 ) -> Document:
     """End a subscription now, for good."""
     stop(action, subscription)
-    _end_schedule(action, subscription, reason)
+    end_schedule(action, subscription, reason)
     changes = {
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or action.now,
@@ -32,7 +32,7 @@ def cancel(
     return action.turn(subscription, changes, "customer.subscription.deleted")
 
 
-def _end_schedule(action: Action, subscription: Document, reason: str | None) -> None:
+def end_schedule(action: Action, subscription: Document, reason: str | None = None) -> None:
     """Cancel what a subscription that ends was going to become."""
     schedule = action.ledger.find("subscription_schedule", subscription["schedule"] or "")
     if schedule is not None and schedule["status"] == "active":

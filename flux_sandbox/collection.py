@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from flux_sandbox.account import Action
-from flux_sandbox.billing import finalize, give_up, issue, leave, note_failure, pay, stop, void
+from flux_sandbox.billing import finalize, give_up, issue, leave, note_failure, pay, stop, void, void_latest
 from flux_sandbox.cancellation import cancel
 from flux_sandbox.ledger import Document
 from flux_sandbox.subscription_changes import restarted, resume, save
 
-__all__ = ["RETRIES", "bill", "collect", "how_paid", "pass_invoice", "settle_paid", "subscription_of"]
+__all__ = [
+    "RETRIES",
+    "bill",
+    "collect",
+    "drop_pending",
+    "forgive",
+    "how_paid",
+    "pass_invoice",
+    "settle_paid",
+    "subscription_of",
+    "take_back",
+]
 
 _DAY: Final = 86_400
 RETRIES: Final = tuple(days * _DAY for days in (1, 2, 3, 5, 7, 9, 11, 14))
@@ -58,16 +69,45 @@ def collect(action: Action, invoice: Document, how: str, *, automatic: bool = Tr
 def settle_paid(action: Action, invoice: Document) -> Document:
     """Note that an invoice is paid: what waited for that happens."""
     paid = pay(action, invoice)
-    subscription = subscription_of(action, paid)
-    if subscription["latest_invoice"] != paid["id"] or subscription["ended_at"] is not None:
+    subscription = _waiting(action, paid)
+    if subscription is None:
         return paid
     if subscription["pending_update"] is not None:
         _apply_pending(action, subscription)
-    elif subscription["status"] == "paused":
-        resume(action, subscription, restarted(action, subscription, action.now))
-    elif subscription["status"] in ("incomplete", "past_due", "unpaid"):
+    elif subscription["status"] == "incomplete":
         save(action, subscription, {"status": "active"})
+    else:
+        _go_on(action, subscription)
     return paid
+
+
+def forgive(action: Action, invoice: Document) -> Document:
+    """Give an invoice up: its subscription goes on all the same, if it has ever begun."""
+    forgiven = give_up(action, invoice)
+    subscription = _waiting(action, forgiven)
+    if subscription is not None:
+        _go_on(action, subscription)
+    return forgiven
+
+
+def take_back(action: Action, invoice: Document) -> Document:
+    """Void an invoice: what waited for its payment never happens."""
+    voided = void(action, invoice)
+    subscription = _waiting(action, voided)
+    if subscription is None:
+        return voided
+    if subscription["pending_update"] is not None:
+        drop_pending(action, subscription)
+    elif subscription["status"] == "incomplete":
+        save(action, subscription, {"ended_at": action.now, "status": "incomplete_expired"})
+    return voided
+
+
+def drop_pending(action: Action, subscription: Document) -> Document:
+    """Discard a change that waited for its payment, and the invoice for it."""
+    void_latest(action, subscription)
+    changes = {"pending_update": None}
+    return action.update(subscription, changes, "customer.subscription.pending_update_expired")
 
 
 def pass_invoice(action: Action, invoice: Document) -> None:
@@ -87,6 +127,20 @@ def pass_invoice(action: Action, invoice: Document) -> None:
             save(action, subscription, {"status": "past_due"})
     elif subscription["status"] == "paused" and subscription["latest_invoice"] == invoice["id"]:
         void(action, invoice)  # it was to resume the subscription, and nobody paid
+
+
+def _waiting(action: Action, invoice: Document) -> Document | None:
+    """Return the subscription whose state depends on this invoice, if it is the latest."""
+    subscription = subscription_of(action, invoice)
+    ended = subscription["ended_at"] is not None
+    return None if ended or subscription["latest_invoice"] != invoice["id"] else subscription
+
+
+def _go_on(action: Action, subscription: Document) -> None:
+    if subscription["status"] == "paused":
+        resume(action, subscription, restarted(action, subscription, action.now))
+    elif subscription["status"] in ("past_due", "unpaid"):
+        save(action, subscription, {"status": "active"})
 
 
 def _close_draft(action: Action, invoice: Document, subscription: Document) -> None:

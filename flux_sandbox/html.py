@@ -36,7 +36,7 @@ def document(title: str, body: str) -> str:
 
 def section(title: str, content: str) -> str:
     """Return a part of a page under its heading."""
-    return f"<section><h2>{title}</h2>{content}</section>"
+    return f'<section aria-label="{title}"><h2>{title}</h2>{content}</section>'
 
 
 def table(headings: tuple[str, ...], rows: Iterable[list[str]]) -> str:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from flux_sandbox.billing import finalize, give_up, void
-from flux_sandbox.collection import collect, how_paid, settle_paid, subscription_of
+from flux_sandbox.billing import finalize
+from flux_sandbox.collection import (
+    collect,
+    forgive,
+    how_paid,
+    settle_paid,
+    subscription_of,
+    take_back,
+)
 from flux_sandbox.errors import RefusedError
 from flux_sandbox.ledger import Document
 from flux_sandbox.lists import in_range, page
@@ -74,11 +81,11 @@ def _finalize(call: Call) -> Document:
 
 
 def _void(call: Call) -> Document:
-    return void(call.action, _with_status(call, "open", "uncollectible"))
+    return take_back(call.action, _with_status(call, "open", "uncollectible"))
 
 
-def _give_up(call: Call) -> Document:
-    return give_up(call.action, _with_status(call, "open"))
+def _forgive(call: Call) -> Document:
+    return forgive(call.action, _with_status(call, "open"))
 
 
 def _with_status(call: Call, *wanted: str) -> Document:
@@ -109,7 +116,7 @@ ROUTES: Final = (
     Route("GET", "/v1/invoices/{id}", _retrieve, shape()),
     Route("POST", "/v1/invoices/{id}/finalize", _finalize, shape({"auto_advance": Unsimulated()})),
     Route("GET", "/v1/invoices/{id}/lines", _lines, shape(LIST)),
-    Route("POST", "/v1/invoices/{id}/mark_uncollectible", _give_up, shape()),
+    Route("POST", "/v1/invoices/{id}/mark_uncollectible", _forgive, shape()),
     Route("POST", "/v1/invoices/{id}/pay", _pay, shape(_PAY)),
     Route("POST", "/v1/invoices/{id}/void", _void, shape()),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flux_sandbox.account import Action
 from flux_sandbox.agenda import FIRST_PAYMENT, TRIAL_WARNING
 from flux_sandbox.billing import DRAFT, issue, new_invoice, stop, void_latest
-from flux_sandbox.cancellation import cancel
-from flux_sandbox.collection import how_paid
+from flux_sandbox.cancellation import cancel, end_schedule
+from flux_sandbox.collection import drop_pending, how_paid
 from flux_sandbox.invoice_lines import in_advance, used
 from flux_sandbox.ledger import Document
 from flux_sandbox.periods import next_boundary
@@ -26,7 +26,7 @@ def pass_subscription(action: Action, subscription: Document) -> None:
             _expire(action, subscription)
         return
     if pending is not None and pending["expires_at"] == now:
-        subscription = _drop_pending(action, subscription)
+        subscription = drop_pending(action, subscription)
     if (subscription["pause_collection"] or {}).get("resumes_at") == now:
         subscription = save(action, subscription, {"pause_collection": None})
     trial_end = subscription["trial_end"] if subscription["status"] == "trialing" else None
@@ -43,14 +43,9 @@ def warn_of_trial_end(action: Action, subscription: Document) -> None:
     action.turn(subscription, {}, "customer.subscription.trial_will_end")
 
 
-def _drop_pending(action: Action, subscription: Document) -> Document:
-    void_latest(action, subscription)
-    changes = {"pending_update": None}
-    return action.update(subscription, changes, "customer.subscription.pending_update_expired")
-
-
 def _expire(action: Action, subscription: Document) -> None:
     void_latest(action, subscription)
+    end_schedule(action, subscription)
     save(action, subscription, {"ended_at": action.now, "status": "incomplete_expired"})
 
 
@@ -60,6 +55,7 @@ def _end(action: Action, subscription: Document) -> None:
     trialing = subscription["status"] == "trialing"
     lines = [] if trialing else used(action, subscription["items"], action.now)
     stop(action, subscription)
+    end_schedule(action, subscription)
     if lines:
         invoice = new_invoice(action, subscription, lines, "subscription_cycle", retried=True)
         issue(action, invoice, draft_for=DRAFT)

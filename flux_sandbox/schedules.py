@@ -106,7 +106,7 @@ def update_schedule(call: Call) -> Document:
         changes["end_behavior"] = call.params["end_behavior"]
     if "phases" not in call.params:
         return call.action.update(schedule, changes, "subscription_schedule.updated")
-    start = _start_of(call.params["phases"], schedule)
+    start = _start_of(call.params["phases"], schedule, call.now)
     phases = new_phases(call.action, call.params["phases"], start)
     changes["phases"] = phases
     if schedule["status"] == "active":
@@ -117,14 +117,14 @@ def update_schedule(call: Call) -> Document:
     return call.ledger.require("subscription_schedule", updated["id"])
 
 
-def _start_of(wanted: list[Params], schedule: Document) -> int:
+def _start_of(wanted: list[Params], schedule: Document, now: int) -> int:
     """Return where the phases begin: what has begun cannot begin at another time."""
     begun: int = (schedule["current_phase"] or schedule["phases"][0])["start_date"]
     given = wanted[0].get("start_date", begun) if wanted else begun
     if schedule["status"] == "active" and given != begun:
         message = "You can not modify the start date of the current phase."
         raise RefusedError(message, param="phases[0][start_date]")
-    return int(given)
+    return int(given) if schedule["status"] == "active" else in_future(given, now, "phases[0][start_date]")
 
 
 def release_schedule(call: Call) -> Document:

@@ -57,15 +57,34 @@ def apply(action: Action, subscription: Document, changes: Document, params: Par
     if not lines:
         return _warned(action, subscription, save(action, subscription, changes))
     invoice = new_invoice(action, after, lines, "subscription_update", retried=True)
-    waits = behavior == "default_incomplete" or after["collection_method"] == "send_invoice"
-    how = None if waits else how_paid(action, after) if invoice["amount_due"] else "succeed"
+    how = _how_paid(action, after, invoice, behavior)
     if how not in (None, "succeed") and behavior == "error_if_incomplete":
         raise refusal(how)
+    return _bill(action, subscription, changes, invoice, how, behavior)
+
+
+def _how_paid(action: Action, after: Document, invoice: Document, behavior: str) -> str | None:
+    """Return how a change's invoice is paid, None if it waits for the customer."""
+    if invoice["amount_due"] == 0:
+        return "succeed"
+    waits = behavior == "default_incomplete" or after["collection_method"] == "send_invoice"
+    return None if waits else how_paid(action, after)
+
+
+def _bill(
+    action: Action,
+    subscription: Document,
+    changes: Document,
+    invoice: Document,
+    how: str | None,
+    behavior: str,
+) -> Document:
+    """Make changes with their invoice, or only note them until that is paid."""
     changes = {**changes, "latest_invoice": invoice["id"], "pending_update": None}
-    if how not in (None, "succeed") and behavior == "pending_if_incomplete":
-        invoice["auto_advance"] = False
+    if behavior == "pending_if_incomplete" and how not in (None, "succeed"):
+        invoice = {**invoice, "auto_advance": False}
         changes = {"latest_invoice": invoice["id"], "pending_update": _pending(action, changes)}
-    elif behavior == "default_incomplete" and invoice["amount_due"]:
+    elif behavior == "default_incomplete" and how is None:
         changes["status"] = "past_due"
     if subscription["pending_update"] is not None:
         void_latest(action, subscription)

@@ -97,7 +97,7 @@ def test_the_application_gates_and_meters(quickstart: Quickstart) -> None:
     ]
     with quickstart.process(command) as application:
         application.wait_for_line("startup complete")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as browser:
             wait_for("the catalog has arrived", lambda: browser.get("/sso").status_code == 403)
             used = [browser.get("/search").json()["used"] for _ in range(3)]
 

@@ -20,7 +20,7 @@ from flux_middleware.doctor.finding import Finding, Level
 from flux_middleware.doctor.host import Host, check_refresher, check_store, check_usage
 from flux_middleware.doctor.look import in_its_own_process
 from flux_middleware.doctor.server import check_clock, check_server, check_stream
-from flux_middleware.doctor.settings import check_key, check_url, check_versions
+from flux_middleware.doctor.settings import check_clock_url, check_key, check_url, check_versions
 from flux_middleware.snapshot import Hello
 from flux_middleware.transport import Transport
 
@@ -61,6 +61,9 @@ def examine(
     yield finding
     if environment is None or server is None:
         return
+    turned = check_clock_url(environ, environment)
+    if turned is not None:
+        yield turned
     hello = yield from _asked(Transport(server, environ["FLUX_API_KEY"]), environment, environ, clock)
     finding, place = check_directory(places(environment, server, directory, environ))
     yield finding

@@ -8,12 +8,12 @@ from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
 
-from flux_middleware.configuration import DEFAULT_URL, environment_of, require_url
+from flux_middleware.configuration import DEFAULT_URL, clock_url, environment_of, require_url
 from flux_middleware.doctor.finding import Finding, ok, problem, warning
 from flux_middleware.errors import ConfigurationError
 from flux_middleware.wire import SCHEMA
 
-__all__ = ["check_key", "check_url", "check_versions"]
+__all__ = ["check_clock_url", "check_key", "check_url", "check_versions"]
 
 _LIBRARIES: Final = ("httpx", "lmdb", "msgspec", "filelock")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -52,3 +52,15 @@ def check_url(url: str | None, environ: Mapping[str, str]) -> tuple[Finding, str
         fix = "use https, unless nobody else can listen to this network"
         return warning("url", f"the API key goes to {server} in the clear", fix), server
     return ok("url", server if given else f"{server}, as FLUX_URL is not set"), server
+
+
+def check_clock_url(environ: Mapping[str, str], environment: str) -> Finding | None:
+    """Say so if the time is turned, which is for development."""
+    try:
+        address = clock_url(environ.get("FLUX_CLOCK_URL"), environment)
+    except ConfigurationError as error:
+        return problem("clock-url", str(error), "unset FLUX_CLOCK_URL")
+    if address is None:
+        return None
+    detail = f"plans begin and end by the clock at {address}"
+    return warning("clock-url", detail, "unset FLUX_CLOCK_URL, unless this is for development")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -11,6 +11,7 @@ from flux_middleware.catalog import Catalog, FeatureValue
 from flux_middleware.client import Flux, standing_in
 from flux_middleware.errors import ConfigurationError
 from flux_middleware.keys import FeatureKey, MetricKey
+from flux_middleware.policies import WhenStale
 from flux_middleware.testing.block import Block
 from flux_middleware.testing.client import InMemoryFlux
 from flux_middleware.testing.clock import Clock
@@ -24,14 +25,23 @@ def in_memory(
     catalog: Catalog | str | os.PathLike[str] | None = None,
     *,
     clock: Clock | None = None,
+    fallbacks: Mapping[str, FeatureValue] | None = None,
+    max_stale: float | None = None,
+    when_stale: WhenStale = "deny",
     replacing: Flux | None = None,
 ) -> Block[InMemoryFlux]:
     """Let a new in-memory client answer in place of the default client, and of the one named by `replacing`.
 
     `flux.billing`, `flux.init()` and whoever got something from them before, in any thread, ask it until the block is
-    over. See InMemoryFlux for what it is given.
+    over. See InMemoryFlux for what else it is given.
     """
-    return Block(lambda: _installed(InMemoryFlux(catalog, clock=clock), replacing))
+
+    def make() -> InMemoryFlux:
+        return InMemoryFlux(
+            catalog, clock=clock, fallbacks=fallbacks, max_stale=max_stale, when_stale=when_stale
+        )
+
+    return Block(lambda: _installed(make(), replacing))
 
 
 def override_entitlement(

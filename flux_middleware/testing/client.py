@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,6 +19,7 @@ from flux_middleware.configuration import Configuration
 from flux_middleware.keys import FeatureKey, LimitKey, MetricKey
 from flux_middleware.memory_journal import MemoryJournal, MemoryJournals
 from flux_middleware.plans_file import read_plans_file
+from flux_middleware.policies import WhenStale, read_policies
 from flux_middleware.snapshot import OrganizationRecord, Override, Subscription, SubscriptionItem
 from flux_middleware.testing.block import Block
 from flux_middleware.testing.clock import Clock, seconds_of
@@ -42,23 +43,37 @@ class InMemoryFlux(Flux):
     Args:
         catalog: the path of your plans.toml, or a catalog.
         clock: tells the time; otherwise one that stands at the present time.
+        fallbacks: as of `flux.init`, and so are `max_stale` and `when_stale`: for `unavailable` and `stale`.
 
     Raises:
         ConfigurationError: that is no catalog.
     """
 
     def __init__(
-        self, catalog: Catalog | str | os.PathLike[str] | None = None, *, clock: Clock | None = None
+        self,
+        catalog: Catalog | str | os.PathLike[str] | None = None,
+        *,
+        clock: Clock | None = None,
+        fallbacks: Mapping[str, FeatureValue] | None = None,
+        max_stale: float | None = None,
+        when_stale: WhenStale = "deny",
     ) -> None:
+        policies = read_policies(fallbacks, max_stale, when_stale)
         if catalog is not None and not isinstance(catalog, Catalog):
             catalog = read_plans_file(catalog)
         # All that a Flux has, in memory: nothing is opened or started that would have to be shut down.
-        self.configuration = Configuration("", _ENVIRONMENT, "memory:", Path(os.devnull))
+        self.configuration = Configuration("", _ENVIRONMENT, "memory:", Path(os.devnull), policies=policies)
         self.clock = clock or Clock()
         self._conditions = Conditions()
         self._world = World(catalog, _ENVIRONMENT)
         self._counted = MemoryJournal(_ENVIRONMENT)
-        cache = Cache(self._world, clock=self.clock, conditions=self._conditions)
+        cache = Cache(
+            self._world,
+            clock=self.clock,
+            conditions=self._conditions,
+            policies=policies,
+            wall=self._world.since_contact,
+        )
         self.clock.when_turned(cache.forget)
         self.billing = Billing(
             self._world,
@@ -171,6 +186,15 @@ class InMemoryFlux(Flux):
         finally:
             self._world.hide(False)
 
+    @contextmanager
+    def stale(self, by: timedelta | float) -> Iterator[Self]:
+        """Answer within the block as a host that has not heard from its server for so long (seconds, if a number)."""
+        self._world.silence(by.total_seconds() if isinstance(by, timedelta) else by)
+        try:
+            yield self
+        finally:
+            self._world.silence(0.0)
+
     def wait_until_ready(self, timeout: float = 10.0) -> bool:  # noqa: ARG002  as of a Flux
         """Say whether there is something to go by: always, except within `unavailable`."""
         return self._world.synced() is not None
@@ -192,8 +216,9 @@ class InMemoryFlux(Flux):
             directory=str(self.configuration.directory),
             revision=synced.revision if synced else None,
             organizations=synced.organizations if synced else 0,
-            age=0.0 if synced else None,
+            age=self._world.silent_for if synced else None,
             refresher=os.getpid(),
+            refresher_alive=True,
             is_refresher=True,
             backlog=0,
             problem=None,

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from flux_middleware.beacon import CONTACT
 from flux_middleware.catalog import (
     Catalog,
     Feature,
@@ -49,6 +50,8 @@ class World(MemoryStore):
         super().__init__()
         self._is_open = catalog is None
         self._is_hidden = False
+        self.silent_for = 0.0
+        self.beacon.words[CONTACT] = 1000  # whenever that was: 0 would be never
         self._changing = threading.RLock()
         self.replace(SnapshotHeader(SCHEMA, environment, "memory", 1, catalog or _EMPTY), {})
 
@@ -63,6 +66,15 @@ class World(MemoryStore):
         """Answer as a store that never held anything, or no longer so."""
         self._is_hidden = hidden
         self._advance(None)
+
+    def silence(self, seconds: float) -> None:
+        """Have last heard from a server so long ago."""
+        self.silent_for = seconds
+        self._advance(None)
+
+    def since_contact(self) -> float:
+        """Tell the time by a clock that began when a server was last heard of."""
+        return self.beacon.words[CONTACT] / 1000 + self.silent_for
 
     def after_fork(self) -> None:
         super().after_fork()

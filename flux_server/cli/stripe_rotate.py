@@ -16,11 +16,14 @@ from flux_server.settings import Settings
 from flux_server.stripe.resealing import reseal
 from flux_server.stripe.secrets import SealedError, SecretBox
 
-__all__ = ["rotate"]
+__all__ = ["commands"]
+
+commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _OLD = "FLUX_SECRET_KEY_OLD"
 
 
+@commands.command()
 def rotate(
     old_key_file: Annotated[
         Path | None, typer.Option("--old-key-file", help=f"File of the key until now; {_OLD} otherwise.")

@@ -36,7 +36,7 @@ _ACTOR: Final = "Stripe"
 _ENDPOINT: Final = "events"
 _OVERLAP: Final = 3_600  # events appear in the list a little later than they say
 _KEPT: Final = 30 * 86_400
-_WINDOW: Final = 6 * 3_600  # looked through at once; what was found so far is not lost if that is cut off
+_WINDOW: Final = 86_400  # looked through at once; what was found so far is not lost if that is cut off
 _TYPES_AT_ONCE: Final = 20
 _log = structlog.get_logger("flux.stripe")
 
@@ -158,7 +158,8 @@ async def _spans(connection: AsyncConnection, now: int) -> list[_Span]:
         looked_until = link.created_at if link.events_until is None else link.events_until
         oldest = now - _KEPT
         since = max(looked_until - _OVERLAP, oldest)
-        spans.append(_Span(link.environment, since, since + _OVERLAP + _WINDOW, looked_until < oldest))
+        until = since + _OVERLAP + _WINDOW
+        spans.append(_Span(link.environment, since, until if until < now else now + 1, looked_until < oldest))
     return spans
 
 

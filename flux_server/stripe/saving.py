@@ -30,7 +30,8 @@ from flux_server.stripe.planning import plan_again
 from flux_server.stripe.prices import unknown_prices
 from flux_server.stripe.shapes import StripeSubscription, next_look
 from flux_server.stripe.tables import stripe_subscriptions
-from flux_server.subscriptions.subscriptions import SubscriptionState, save_subscription
+from flux_server.subscriptions.subscriptions import SubscriptionState
+from flux_server.subscriptions.subscriptions import save_subscriptions as save_states
 from flux_server.subscriptions.tables import subscriptions
 
 __all__ = ["Saved", "end_subscription", "note_read", "save_subscriptions"]
@@ -158,9 +159,7 @@ async def _write(
     prices = await unknown_prices(connection, environment, (item.price for item in items))
     await mark(connection, environment, (ObjectRef("price", price) for price in prices), now)
     await _ensure_organizations(connection, environment, (each.state.organization for each in changed), now)
-    touched: set[str] = set()
-    for each in changed:
-        touched |= await save_subscription(connection, environment, each.state, now)
+    touched = await save_states(connection, environment, [each.state for each in changed], now)
     await refresh_records(connection, environment, sorted(touched), now)
     # What Stripe entitles their customers to may have changed with them.
     await mark_entitlements(connection, environment, {each.customer for each in changed}, now)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Row, String, and_, cast, delete, func, select, update
+from sqlalchemy import Row, String, Table, and_, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import PauseCollection, Subscription, SubscriptionItem, plan_version_id
@@ -27,6 +27,7 @@ __all__ = [
     "read_subscriptions",
     "read_subscriptions_of",
     "save_subscription",
+    "save_subscriptions",
 ]
 
 KNOWN_STATUSES: Final = frozenset(
@@ -88,16 +89,24 @@ async def save_subscription(
 
     The organization must exist (`ensure_organization`). Saving the same state again changes nothing.
     """
+    return await save_subscriptions(connection, environment, [state], now)
+
+
+async def save_subscriptions(
+    connection: AsyncConnection, environment: str, states: Sequence[SubscriptionState], now: float
+) -> set[str]:
+    """Store several subscriptions, each once, as `save_subscription` does."""
+    if not states:
+        return set()
     await lock(connection, environment)
-    before = await _stored(connection, environment, state.id)
-    values = _values(state, before, now)
-    await connection.execute(
-        insert(connection, subscriptions)
-        .values(environment=environment, id=state.id, **values)
-        .on_conflict_do_update(index_elements=["environment", "id"], set_=values)
-    )
-    await _save_items(connection, environment, state)
-    owners = {state.organization, before.organization if before else None}
+    before = await _stored(connection, environment, [state.id for state in states])
+    rows = [
+        {"environment": environment, "id": state.id} | _values(state, before.get(state.id), now)
+        for state in states
+    ]
+    await _upsert(connection, subscriptions, rows)
+    await _save_items(connection, environment, states)
+    owners = {state.organization for state in states} | {row.organization for row in before.values()}
     return {owner for owner in owners if owner is not None}
 
 
@@ -211,11 +220,19 @@ _same_subscription = and_(
 )
 
 
-async def _stored(connection: AsyncConnection, environment: str, subscription: str) -> Row[Any] | None:
+async def _stored(connection: AsyncConnection, environment: str, ids: Iterable[str]) -> dict[str, Row[Any]]:
     query = select(subscriptions).where(
-        subscriptions.c.environment == environment, subscriptions.c.id == subscription
+        subscriptions.c.environment == environment, subscriptions.c.id.in_(one_of(connection, ids))
     )
-    return (await connection.execute(query)).one_or_none()
+    return {row.id: row for row in await connection.execute(query)}
+
+
+async def _upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        statement = insert(connection, table)
+        new = {name: statement.excluded[name] for name in rows[0] if name not in ("environment", "id")}
+        keys = ["environment", "id"]
+        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), list(rows))
 
 
 def _values(state: SubscriptionState, before: Row[Any] | None, now: float) -> dict[str, Any]:
@@ -261,32 +278,44 @@ def _pause_values(
     }
 
 
-async def _save_items(connection: AsyncConnection, environment: str, state: SubscriptionState) -> None:
-    mine = (subscription_items.c.environment == environment) & (subscription_items.c.subscription == state.id)
-    rows = await connection.execute(select(subscription_items).where(mine))
-    before = {row.id: row for row in rows}
-    gone = before.keys() - {item.id for item in state.items}
+async def _save_items(
+    connection: AsyncConnection, environment: str, states: Sequence[SubscriptionState]
+) -> None:
+    of_these = one_of(connection, [state.id for state in states])
+    mine = (subscription_items.c.environment == environment) & subscription_items.c.subscription.in_(of_these)
+    before = {row.id: row for row in await connection.execute(select(subscription_items).where(mine))}
+    items = [(state.id, item) for state in states for item in state.items]
+    gone = before.keys() - {item.id for _, item in items}
     if gone:
-        await connection.execute(delete(subscription_items).where(mine, subscription_items.c.id.in_(gone)))
-    for item in state.items:
-        values = asdict(item) | {"subscription": state.id}
-        del values["id"]
-        values["plan_version"] = await _plan_version(connection, environment, item, before.get(item.id))
-        await connection.execute(
-            insert(connection, subscription_items)
-            .values(environment=environment, id=item.id, **values)
-            .on_conflict_do_update(index_elements=["environment", "id"], set_=values)
-        )
+        ids = subscription_items.c.id.in_(one_of(connection, gone))
+        await connection.execute(delete(subscription_items).where(mine, ids))
+    matched: dict[ItemState, str | None] = {}
+    rows = []
+    for subscription, item in items:
+        version = await _plan_version(connection, environment, item, before.get(item.id), matched)
+        row = {"environment": environment, "subscription": subscription, "plan_version": version}
+        rows.append(row | asdict(item))
+    await _upsert(connection, subscription_items, rows)
 
 
 async def _plan_version(
-    connection: AsyncConnection, environment: str, item: ItemState, before: Row[Any] | None
+    connection: AsyncConnection,
+    environment: str,
+    item: ItemState,
+    before: Row[Any] | None,
+    matched: dict[ItemState, str | None],
 ) -> str | None:
-    """Keep the version the item was bought as; an item whose price changed was bought anew."""
+    """Keep the version the item was bought as; an item whose price changed was bought anew.
+
+    `matched` remembers what was found for items that are sold alike.
+    """
     if before is not None and before.plan_version is not None and before.price == item.price:
         return str(before.plan_version)
-    matched = await match_price(connection, environment, item.price, item.lookup_key, item.product)
-    return None if matched is None else matched.plan_version
+    sold = ItemState("", item.price, lookup_key=item.lookup_key, product=item.product)
+    if sold not in matched:
+        found = await match_price(connection, environment, item.price, item.lookup_key, item.product)
+        matched[sold] = None if found is None else found.plan_version
+    return matched[sold]
 
 
 def _subscription(row: Row[Any], items: tuple[SubscriptionItem, ...]) -> Subscription:

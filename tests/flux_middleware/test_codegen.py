@@ -26,6 +26,10 @@ import flux_flask
 flux.billing.is_entitled("acme", "sso")
 flux.billing.is_entitled("acme", "ss0")  # wrong
 flux.billing.check("acme", "ss0")  # wrong
+flux.billing.check("acme", "seats", 2, used=3, max_stale=60, when_stale="allow")
+flux.billing.check("acme", "seats", when_stale="maybe")  # wrong
+flux.billing.entitlements("acme")["sso"].value
+flux.billing.entitlements("acme")["ss0"]  # wrong
 flux.billing.explain("acme", "ss0")  # wrong
 flux.billing.get_limit("acme", "seats")
 flux.billing.get_limit("acme", "sso")  # wrong: no limit
@@ -38,6 +42,8 @@ flux.billing.get_usage("acme", "api-call")  # wrong
 client = flux.init()
 client.billing.is_entitled("acme", "sso")
 client.billing.is_entitled("acme", "ss0")  # wrong
+flux.init(fallbacks={"sso": True, "seats": 5})
+flux.init(fallbacks={"ss0": True})  # wrong
 
 
 def gate(feature: flux.FeatureKey) -> bool:
@@ -96,7 +102,7 @@ def test_every_misspelt_key_fails_in_mypy(tmp_path: Path) -> None:
 
     wrong = [number for number, line in enumerate(APPLICATION.splitlines(), 1) if "# wrong" in line]
     assert found == wrong
-    assert len(wrong) == 16
+    assert len(wrong) == 19
 
 
 def test_the_stubs_name_every_key_once_and_in_order() -> None:

@@ -70,11 +70,15 @@ def stop(host: Host) -> None:
     wait_until(lambda: not host.client.status().refresher, "the refresher is gone")
 
 
+def described() -> list[str]:
+    return [row[0].strip("`") for row in table("| line | what it looks at |", PAGE)]
+
+
 def test_nothing_is_wrong_on_a_host_that_follows_its_server(host: Host) -> None:
     found = host.findings()
 
     assert [str(finding) for finding in found.values() if finding.level is not Level.OK] == []
-    assert list(found) == [row[0].strip("`") for row in table("| line | what it looks at |", PAGE)]
+    assert list(found) == [name for name in described() if name != "clock-url"]
     assert f"process {os.getpid()} follows" in found["refresher"].detail
     assert "1 organizations" in found["store"].detail
 
@@ -135,6 +139,21 @@ def test_an_address_that_cannot_be_one() -> None:
     found = examined({"FLUX_API_KEY": KEY, "FLUX_URL": "flux.internal"})
 
     assert found["url"].level is Level.PROBLEM
+
+
+@pytest.mark.parametrize(("environment", "level"), [("test", Level.WARNING), ("live", Level.PROBLEM)])
+def test_time_that_is_turned(environment: str, level: Level) -> None:
+    environ = {
+        "FLUX_API_KEY": KEY.replace("test", environment),
+        "FLUX_CLOCK_URL": NOWHERE,
+        "FLUX_URL": NOWHERE,
+    }
+
+    found = next(each for each in examine(environ) if each.name == "clock-url")
+
+    assert found.level is level
+    assert "unset FLUX_CLOCK_URL" in found.fix
+    assert found.name in described()
 
 
 def test_a_key_in_the_clear_is_warned_of(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_the_process_says_where_it_listens_and_stops_cleanly(number: signal.Sign
             line = process.stdout.readline()
             listening = re.fullmatch(r"flux-sandbox listening on (http://127\.0\.0\.1:\d+)\n", line)
             assert listening is not None
-            assert httpx.get(listening.group(1)).status_code == 200
+            assert httpx.get(listening.group(1), timeout=30).status_code == 200
         finally:
             process.send_signal(number)
 

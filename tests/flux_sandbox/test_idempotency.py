@@ -86,4 +86,4 @@ def test_a_key_in_use_is_refused() -> None:
 
 def post_with_key(sandbox: RunningSandbox) -> httpx.Response:
     """Post over a connection of its own."""
-    return httpx.post(f"{sandbox.url}/v1/customers", headers={**sandbox.http.headers, **KEY})
+    return httpx.post(f"{sandbox.url}/v1/customers", headers={**sandbox.http.headers, **KEY}, timeout=30)

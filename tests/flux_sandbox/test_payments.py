@@ -237,14 +237,53 @@ def test_nothing_that_was_owed_before_is_collected_after_the_end(sandbox: Runnin
     ).id
     subscription = shop.subscribe(weekly)
     pays(sandbox, shop.customer, "fail")
-    sandbox.advance(22 * DAY)  # the first of three renewals was tried for two weeks
+    sandbox.advance(22 * DAY)  # the first of three renewals was tried for two weeks, the third is a draft
 
     pays(sandbox, shop.customer, "succeed")
     sandbox.advance(20 * DAY)
 
     assert sandbox.stripe.v1.subscriptions.retrieve(subscription.id).status == "canceled"
     statuses = [one.status for one in sandbox.stripe.v1.invoices.list().data]
-    assert statuses == ["open", "open", "open", "paid"]
+    assert statuses == ["draft", "open", "open", "paid"]
+
+
+def test_voiding_the_first_invoice_ends_what_never_began(sandbox: RunningSandbox, shop: Shop) -> None:
+    pays(sandbox, shop.customer, "fail")
+    incomplete = shop.subscribe()
+
+    sandbox.stripe.v1.invoices.void_invoice(str(incomplete.latest_invoice))
+
+    assert sandbox.stripe.v1.subscriptions.retrieve(incomplete.id).status == "incomplete_expired"
+    with pytest.raises(stripe.InvalidRequestError, match="this one is void"):
+        sandbox.stripe.v1.invoices.mark_uncollectible(str(incomplete.latest_invoice))
+
+
+def test_giving_a_renewal_up_ends_dunning(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe()
+    pays(sandbox, shop.customer, "fail")
+    sandbox.advance(33 * DAY)
+    late = sandbox.stripe.v1.subscriptions.retrieve(subscription.id)
+
+    sandbox.stripe.v1.invoices.mark_uncollectible(str(late.latest_invoice))
+    sandbox.advance(20 * DAY)
+
+    assert late.status == "past_due"
+    assert sandbox.stripe.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_a_draft_is_finalized_before_its_time(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe()
+    keep: Any = {"pause_collection": {"behavior": "keep_as_draft"}}
+    sandbox.stripe.v1.subscriptions.update(subscription.id, keep)
+    sandbox.advance(32 * DAY)
+    (draft,) = sandbox.stripe.v1.invoices.list({"status": "draft"}).data
+
+    opened = sandbox.stripe.v1.invoices.finalize_invoice(draft.id)
+    paid = sandbox.stripe.v1.invoices.pay(draft.id, {"paid_out_of_band": True})
+
+    assert (opened.status, paid.status) == ("open", "paid")
+    with pytest.raises(stripe.InvalidRequestError, match="already paid"):
+        sandbox.stripe.v1.invoices.pay(draft.id)
 
 
 def test_the_lines_of_an_invoice_are_pages(sandbox: RunningSandbox, shop: Shop) -> None:

@@ -149,6 +149,16 @@ def test_schedule_and_subscription_end_together(sandbox: RunningSandbox, shop: S
     assert read(sandbox, third).status == "past_due"
 
 
+def test_a_scheduled_end_ends_the_schedule_too(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe()
+    schedule = adopt(sandbox, subscription)
+    sandbox.stripe.v1.subscriptions.update(subscription.id, {"cancel_at": sandbox.now() + DAY})
+
+    sandbox.advance(2 * DAY)
+
+    assert sandbox.stripe.v1.subscription_schedules.retrieve(schedule.id).status == "canceled"
+
+
 def test_a_phase_that_cannot_be_entered_ends_the_schedule(sandbox: RunningSandbox, shop: Shop) -> None:
     subscription = shop.subscribe()
     params: Any = {

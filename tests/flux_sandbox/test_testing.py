@@ -115,11 +115,11 @@ def test_keys_are_made_and_revoked(sandbox: StripeSandbox) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     paths = ("/v1/customers", "/v1/prices")
 
-    allowed = [httpx.get(sandbox.url + path, headers=headers).status_code for path in paths]
+    allowed = [httpx.get(sandbox.url + path, headers=headers, timeout=30).status_code for path in paths]
     sandbox.revoke_key(key)
 
     assert allowed == [200, 403]
-    assert httpx.get(sandbox.url + paths[0], headers=headers).status_code == 401
+    assert httpx.get(sandbox.url + paths[0], headers=headers, timeout=30).status_code == 401
 
 
 def test_faults_are_planned_and_end(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
@@ -202,6 +202,6 @@ def test_a_wish_that_cannot_be_fulfilled_says_why(sandbox: StripeSandbox) -> Non
 def test_an_account_in_live_mode_has_a_live_key() -> None:
     with StripeSandbox(livemode=True, account_id="acct_1", api_version="2025-02-24.acacia") as sandbox:
         headers = {"Authorization": f"Bearer {sandbox.key}"}
-        answer = httpx.get(f"{sandbox.url}/v1/account", headers=headers)
+        answer = httpx.get(f"{sandbox.url}/v1/account", headers=headers, timeout=30)
 
     assert (answer.json()["id"], answer.headers["Stripe-Version"]) == ("acct_1", "2025-02-24.acacia")

@@ -97,6 +97,17 @@ def test_a_pending_change_that_nobody_pays_is_dropped(sandbox: RunningSandbox, s
     assert told(sandbox)[-1][0] == "pending_update_expired"
 
 
+def test_a_pending_change_is_dropped_with_its_invoice(sandbox: RunningSandbox, shop: Shop) -> None:
+    subscription = shop.subscribe()
+    pays(sandbox, shop.customer, "fail")
+    waiting = upgrade(sandbox, shop, subscription, payment_behavior="pending_if_incomplete")
+
+    sandbox.stripe.v1.invoices.void_invoice(str(waiting.latest_invoice))
+
+    assert read(sandbox, subscription).pending_update is None
+    assert told(sandbox)[-1][0] == "pending_update_expired"
+
+
 def test_a_change_that_is_paid_at_once_waits_for_nothing(sandbox: RunningSandbox, shop: Shop) -> None:
     upgraded = upgrade(sandbox, shop, shop.subscribe(), payment_behavior="pending_if_incomplete")
 

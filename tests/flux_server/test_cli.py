@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -120,7 +121,16 @@ def test_the_version_is_the_distributions(runner: CliRunner) -> None:
 def test_without_a_command_the_commands_are_listed(runner: CliRunner) -> None:
     listed = runner.invoke(app, []).output
 
-    assert all(name in listed for name in ("serve", "keys", "users"))
+    assert all(name in listed for name in ("serve", "keys", "users", "codegen", "doctor"))
+
+
+def test_the_commands_for_applications_hosts_run_with_their_own_options(runner: CliRunner) -> None:
+    doctor = runner.invoke(app, ["doctor", "--json"])
+    codegen = runner.invoke(app, ["codegen", "nowhere.toml", "--check"])
+
+    assert (doctor.exit_code, codegen.exit_code) == (1, 1)
+    assert json.loads(doctor.stdout)["findings"][1]["name"] == "key"
+    assert "nowhere.toml cannot be read" in codegen.stderr
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_the_examples_can_be_imported_and_are_what_is_exported(server: RunningSe
 
 
 def test_every_address_on_the_page_is_there(server: RunningServer) -> None:
-    document = httpx.get(f"{server.url}/v1/openapi.json").json()
+    document = httpx.get(f"{server.url}/v1/openapi.json", timeout=30).json()
     paths = [re.sub(r"{\w+}", "{}", path) for path in document["paths"]]
     named = re.findall(r"`(?:GET|PUT|POST|DELETE) (/v1/[^`?]+)", PAGE)
 

@@ -7,13 +7,15 @@ from fastapi import APIRouter, Response
 from flux_server.dashboard.forms import Form
 from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, UsersForm
 from flux_server.stripe.dirty import oldest_mark
-from flux_server.stripe.events import FOLLOWED_TYPES
+from flux_server.stripe.events import FOLLOWED_TYPES, THIN_TYPES
 from flux_server.stripe.forwarder import forward
 from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link
 from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.outbox import count_outbox
+from flux_server.stripe.permissions import PERMISSIONS
 from flux_server.stripe.reading import list_failed_reads
 from flux_server.stripe.sweeps import start_sweep
+from flux_server.stripe.webhook_secrets import list_secrets, remove_secret
 
 __all__ = ["router"]
 
@@ -37,6 +39,7 @@ async def link_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:
             visit.key,
             api_key=form.text("api_key") or None,
             webhook_secret=form.text("webhook_secret") or None,
+            thin_secret=form.text("thin_secret") or None,
             metadata_key=form.text("metadata_key") or None,
         )
         return visit.goto(visit.address("stripe"), say="Stripe is linked. All subscriptions are being read.")
@@ -49,6 +52,14 @@ async def unlink_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response: 
     left = await end_link(visit.site.connector, visit.key, visit.user.email)
     said = "The link is ended and its secrets are forgotten."
     return visit.goto(visit.address("stripe"), say=f"{said} But {left}." if left else said)
+
+
+@router.post("/{environment}/stripe/secrets/remove")
+async def remove_webhook_secret(visit: EnvironmentsVisit, form: UsersForm) -> Response:
+    """Take webhooks by a signing secret no more."""
+    async with visit.write() as connection:
+        await remove_secret(connection, visit.key, form.text("id"), visit.now)
+    return visit.goto(visit.address("stripe"), say="Webhooks are no longer taken by that secret.")
 
 
 @router.post("/{environment}/stripe/sync")
@@ -79,6 +90,7 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
         shown = {
             "failed": await list_failed_reads(connection, visit.key, _MOST),
             "outbox": await count_outbox(connection, visit.key),
+            "secrets": await list_secrets(connection, visit.key, visit.now),
         }
     form = form or Form.of({"metadata_key": link.metadata_key if link else DEFAULT_METADATA_KEY})
     return visit.page(
@@ -86,6 +98,9 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
         status=200 if form.ok else form.status,
         section="stripe",
         followed=FOLLOWED_TYPES,
+        thin=THIN_TYPES,
+        needed=[each.resource for each in PERMISSIONS if each.is_needed],
+        optional=[f"{each.access} {each.resource}" for each in PERMISSIONS if not each.is_needed],
         form=form,
         link=link,
         waiting=waiting,

@@ -10,8 +10,8 @@ import pytest
 
 import flux
 from flux_middleware.catalog import UNLIMITED
+from flux_middleware.decisions import DecisionReason
 from flux_middleware.errors import ConfigurationError, InvalidOrganizationError, InvalidRecordError
-from flux_middleware.gate import DecisionReason
 from flux_middleware.snapshot import OrganizationRecord, Override
 from flux_middleware.testing import Clock, InMemoryFlux
 
@@ -251,3 +251,43 @@ def test_a_forked_child_goes_on_by_itself(client: InMemoryFlux) -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert client.usage("acme", "api-calls") == 2
+
+
+def test_what_the_application_declared_for_when_it_cannot_know() -> None:
+    client = InMemoryFlux(fallbacks={"sso": True, "seats": 2}, max_stale=60)
+    client.grant("acme", "audit-logs")
+    client.deny("acme", "sso")
+
+    with client.unavailable():
+        fallen_back = (
+            client.billing.is_entitled("acme", "sso"),
+            client.billing.get_limit("acme", "seats").value,
+        )
+    with client.stale(timedelta(minutes=2)):
+        stale = client.billing.check("acme", "audit-logs")
+        age = client.status().age
+
+    assert fallen_back == (True, 2)
+    assert (stale.allowed, stale.reason, age) == (False, DecisionReason.STALE, 120)
+    assert client.billing.is_entitled("acme", "audit-logs")
+    assert not client.billing.is_entitled("acme", "sso")
+
+
+def test_a_single_check_may_bound_the_age_of_what_is_known(client: InMemoryFlux) -> None:
+    client.grant("acme", "sso")
+    client.clock.shift(timedelta(days=365))
+
+    assert client.billing.check("acme", "sso", max_stale=1).allowed
+    with client.stale(2):
+        assert not client.billing.check("acme", "sso", max_stale=1).allowed
+        assert client.billing.is_entitled("acme", "sso")
+
+
+def test_quantities_are_weighed_against_what_was_recorded() -> None:
+    client = InMemoryFlux()
+    client.set_limit("acme", "calls-per-month", 10, metric="calls")
+    client.billing.record_usage("acme", "calls", 8)
+
+    assert client.billing.check("acme", "calls-per-month", 2).allowed
+    assert client.billing.check("acme", "calls-per-month", 3).reason is DecisionReason.LIMIT_REACHED
+    assert client.billing.entitlements("acme")["calls-per-month"].value == 10

@@ -37,7 +37,7 @@ def test_the_table_holds_every_route(shared_admin: httpx.Client) -> None:
 
 @EVERY_ROUTE
 def test_without_a_key_nothing_is_done(shared_server: RunningServer, route: Route) -> None:
-    with httpx.Client(base_url=shared_server.url) as stranger:
+    with httpx.Client(base_url=shared_server.url, timeout=30) as stranger:
         answer = call(stranger, route, NOBODY)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -61,7 +61,7 @@ def test_what_is_not_a_key_is_refused_and_not_repeated(
 ) -> None:
     headers = {b"Authorization": authorization.strip().encode("latin-1")}
 
-    answer = httpx.get(f"{shared_server.url}/v1/features", headers=headers)
+    answer = httpx.get(f"{shared_server.url}/v1/features", headers=headers, timeout=30)
 
     assert answer.status_code == 401
     assert "flux keys create" in answer.text or "Authorization: Bearer" in answer.text

@@ -21,7 +21,7 @@ def test_a_new_key_works_and_its_secret_is_shown_once(server: RunningServer, adm
         None,
     )
     headers = {"Authorization": f"Bearer {secret}"}
-    assert httpx.get(f"{server.url}/v1/features", headers=headers).status_code == 200
+    assert httpx.get(f"{server.url}/v1/features", headers=headers, timeout=30).status_code == 200
 
 
 def test_no_file_of_the_server_holds_a_key(server: RunningServer, admin: httpx.Client) -> None:

@@ -296,6 +296,8 @@ def test_what_was_done_is_not_done_again_though_its_answer_is_lost(
         (settings.data_dir / "secret.key").unlink()
 
     with run_server(settings) as server:
-        again = httpx.put(f"{server.url}/v1/metrics/calls", json={}, headers={**KEY, "Authorization": key})
+        again = httpx.put(
+            f"{server.url}/v1/metrics/calls", json={}, headers={**KEY, "Authorization": key}, timeout=30
+        )
 
     assert (again.status_code, again.json()["code"]) == (409, "answer_not_kept")

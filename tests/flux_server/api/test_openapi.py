@@ -16,7 +16,7 @@ from tests.flux_server.api.routes import PUBLIC
 @pytest.fixture
 def document(shared_admin: httpx.Client) -> dict[str, Any]:
     """The document as anybody can read it."""
-    found: dict[str, Any] = httpx.get(f"{shared_admin.base_url}/v1/openapi.json").json()
+    found: dict[str, Any] = httpx.get(f"{shared_admin.base_url}/v1/openapi.json", timeout=30).json()
     return found
 
 

@@ -9,7 +9,7 @@ from tests.flux_server.running import RunningServer
 
 def samples(server: RunningServer) -> dict[tuple[str, str, str], float]:
     """Return the server's own metrics by name, environment and log."""
-    text = httpx.get(f"{server.url}/metrics").text
+    text = httpx.get(f"{server.url}/metrics", timeout=30).text
     return {
         (sample.name, sample.labels.get("environment", ""), sample.labels.get("log", "")): sample.value
         for family in text_string_to_metric_families(text)
@@ -18,7 +18,7 @@ def samples(server: RunningServer) -> dict[tuple[str, str, str], float]:
 
 
 def test_whoever_asks_is_told_that_the_server_is_well(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/healthz")
+    answer = httpx.get(f"{server.url}/healthz", timeout=30)
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
@@ -35,7 +35,7 @@ def test_metrics_say_how_far_each_environment_has_come(server: RunningServer, ad
 
 
 def test_metrics_are_in_a_format_that_prometheus_takes(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/metrics")
+    answer = httpx.get(f"{server.url}/metrics", timeout=30)
 
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert len(list(text_string_to_metric_families(answer.text))) >= 4

@@ -82,7 +82,7 @@ def test_a_body_of_the_largest_size_is_read(shared_admin: httpx.Client) -> None:
 
 def counts(server: RunningServer) -> dict[str, float]:
     """Return how many requests were answered, by what is between the braces."""
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{server.url}/metrics", timeout=30).text.splitlines()
     name = "flux_http_requests_total{"
     return {
         line[len(name) :].rpartition("}")[0]: float(line.rpartition(" ")[2])

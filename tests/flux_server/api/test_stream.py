@@ -262,7 +262,7 @@ def test_changes_of_another_process_are_followed(server_on_each: RunningServer) 
 
 
 def open_streams(server: RunningServer) -> float:
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{server.url}/metrics", timeout=30).text.splitlines()
     (line,) = [line for line in lines if line.startswith('flux_streams{environment="test"}')]
     return float(line.rpartition(" ")[2])
 

@@ -15,7 +15,7 @@ __all__ = ["running_double", "server", "stripe"]  # fixtures
 
 def send(link: httpx.Response, signature: str) -> int:
     return httpx.post(
-        link.json()["webhook_url"], content=BODY, headers={"Stripe-Signature": signature}
+        link.json()["webhook_url"], content=BODY, headers={"Stripe-Signature": signature}, timeout=30
     ).status_code
 
 

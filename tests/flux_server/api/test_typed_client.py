@@ -38,7 +38,7 @@ MYPY = "[mypy]\nstrict = True\n[mypy-client.client]\nignore_errors = True\n"
 def generated(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a client that was generated from what the server says of itself, and a program."""
     directory = tmp_path_factory.mktemp("generated")
-    document = httpx.get(f"{shared_server.url}/v1/openapi.json").json()
+    document = httpx.get(f"{shared_server.url}/v1/openapi.json", timeout=30).json()
     (directory / "openapi.json").write_text(json.dumps(document))
     where = ("--path", "openapi.json", "--meta", "none", "--output-path", "client")
     run(directory, "openapi_python_client", "generate", *where)

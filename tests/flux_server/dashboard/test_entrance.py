@@ -198,7 +198,7 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(server: RunningServ
 
 def test_over_https_cookies_are_of_this_host_and_never_sent_in_the_clear(settings: Settings) -> None:
     settings = settings.model_copy(update={"public_url": "https://flux.example"})
-    with run_server(settings) as server, httpx.Client() as client:
+    with run_server(settings) as server, httpx.Client(timeout=30) as client:
         address = str(server.app.state.dashboard.url_path_for("show_sign_in"))
         port = server.app.state.settings.port
         answer = client.get(f"http://127.0.0.1:{port}{address}")

@@ -160,3 +160,28 @@ def test_the_overview_says_what_to_do_next(ada: Person) -> None:
     ada.send(ada.open("/test/api-keys"), "/test/api-keys", name="web", scope="sdk")
 
     assert done() == ["Link Stripe", "Make an API key"]
+
+
+def test_what_the_key_may_do_and_the_own_endpoint_are_shown(stripe: StripeDouble, ada: Person) -> None:
+    message = "Having the 'rak_billing_meter_read' permission would allow this request to continue."
+    stripe.fail("/v1/billing/meters", (403, {"error": {"message": message}}))
+    stripe.put_endpoints()
+
+    page = link(ada, api_key=KEY)
+
+    assert "made and kept by Flux" in page.text
+    assert "rak_billing_meter_read read meters missing usage cannot be billed" in page.text
+    assert "The key lacks rak_billing_meter_read: usage cannot be billed." in page.text
+
+
+def test_a_rolled_secret_is_listed_beside_the_one_it_replaces_until_it_is_removed(ada: Person) -> None:
+    link(ada, api_key=KEY, webhook_secret=SECRET)
+    page = link(ada, webhook_secret="whsec_another", thin_secret="whsec_thinones")
+    for shown in ("whsec_…ther snapshot", "whsec_…ones thin", f"whsec_…{SECRET[-4:]} snapshot"):
+        assert shown in page.text
+    before = page.text.count("Remove…")
+
+    page = ada.send(page, "/test/stripe/secrets/remove")
+
+    assert page.said == "Webhooks are no longer taken by that secret."
+    assert (before, page.text.count("Remove…")) == (3, 2)

@@ -32,7 +32,7 @@ from flux_server.stripe.webhooks import receive
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 from tests.flux_server.stripe.syncer import hurried
 
-__all__ = ["Histories"]
+__all__ = ["Histories", "receiving"]
 
 _CHAOS: Final = DeliveryPlan(seed=13, drop=0.05, duplicate=0.2, reorder=0.5, delay=0.4, concurrent=4)
 _AT_ONCE: Final = 100
@@ -58,10 +58,10 @@ class Histories:
         database = Database(self._url)
         connector = hurried(database, self._sandbox.url, self._ahead)
         try:
-            await set_link(connector, "test", api_key="rk_test_sandbox")
-            async with _receiving(connector) as address:
+            await set_link(connector, "test", api_key="rk_test_sandbox", endpoint=False)
+            async with receiving(connector) as address:
                 endpoint = self._sandbox.listen(address)
-                await set_link(connector, "test", webhook_secret=endpoint.secret)
+                await set_link(connector, "test", webhook_secret=endpoint.secret, endpoint=False)
                 wrong = []
                 for start in range(0, count, _AT_ONCE):
                     wrong += await self._some(connector, min(_AT_ONCE, count - start))
@@ -88,22 +88,24 @@ class Histories:
 
     def _live(self, count: int) -> list[str]:
         """Begin so many subscriptions, and change each a few times, all mixed up."""
-        names = [self._begin() for _ in range(count)]
-        steps = [name for name in names for _ in range(self._chance.randint(1, 4))]
+        items = dict(self._begin() for _ in range(count))
+        steps = [name for name in items for _ in range(self._chance.randint(1, 4))]
         self._chance.shuffle(steps)
         ended: set[str] = set()
         for name in steps:
             if name not in ended:
-                self._step(name, ended)
-        return names
+                self._step(name, items[name], ended)
+        return list(items)
 
-    def _begin(self) -> str:
+    def _begin(self) -> tuple[str, str]:
+        """Begin a subscription; return its id and its item's."""
         organization = f"org-{self._chance.randrange(10**9)}"
         customer = self._stripe.customers.create({"metadata": {"organization_id": organization}}).id
         items = [{"price": self._prices[0], "quantity": 1}]
-        return str(self._stripe.subscriptions.create({"customer": customer, "items": items}).id)
+        made = self._stripe.subscriptions.create({"customer": customer, "items": items})
+        return made.id, made["items"]["data"][0]["id"]
 
-    def _step(self, name: str, ended: set[str]) -> None:
+    def _step(self, name: str, item: str, ended: set[str]) -> None:
         kind = self._chance.choice(["quantity", "quantity", "price", "schedule", "cancel"])
         if kind == "cancel":
             ended.add(name)
@@ -112,13 +114,12 @@ class Histories:
             at_end = self._chance.random() < 0.5
             self._stripe.subscriptions.update(name, {"cancel_at_period_end": at_end})
         else:
-            item: dict[str, Any] = {"id": self._stripe.subscriptions.retrieve(name)["items"]["data"][0]["id"]}
-            item |= (
+            change: dict[str, Any] = (
                 {"quantity": self._chance.randint(1, 9)}
                 if kind == "quantity"
                 else {"price": self._chance.choice(self._prices)}
             )
-            self._stripe.subscriptions.update(name, {"items": [item]})
+            self._stripe.subscriptions.update(name, {"items": [{"id": item, **change}]})
 
     def _sell(self) -> list[str]:
         product = self._stripe.products.create({"name": "Pro"}).id
@@ -141,7 +142,7 @@ class Histories:
         with self._workers() as workers:
 
             def kill() -> None:
-                while not done.wait(self._chance.uniform(0.5, 2)):
+                while not done.wait(self._chance.uniform(1, 3)):
                     place = self._chance.randrange(2)
                     workers[place].kill()
                     workers[place].wait()
@@ -185,16 +186,16 @@ class Histories:
 
     async def _wrong(self, database: Database, names: list[str]) -> list[str]:
         known = await _believed(database)
-        return [name for name in names if known.get(name) != await asyncio.to_thread(self._true, name)]
+        true = await asyncio.to_thread(self._true)
+        return [name for name in names if known.get(name) != true[name]]
 
-    def _true(self, name: str) -> State:
-        found = self._stripe.subscriptions.retrieve(name).to_dict(for_json=True)
-        items = tuple(sorted((item["price"]["id"], item["quantity"]) for item in found["items"]["data"]))
-        return found["status"], items, found["ended_at"] or found["cancel_at"]
+    def _true(self) -> dict[str, State]:
+        found = self._stripe.subscriptions.list({"status": "all", "limit": 100})
+        return {each.id: _state(each.to_dict(for_json=True)) for each in found.auto_paging_iter()}
 
 
 @asynccontextmanager
-async def _receiving(connector: Connector) -> AsyncIterator[str]:
+async def receiving(connector: Connector) -> AsyncIterator[str]:
     """Take in webhooks at this address, and do nothing else about them."""
     async with connector.database.read() as connection:
         token = (await require_link(connection, "test")).token
@@ -214,6 +215,11 @@ async def _receiving(connector: Connector) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listener.close()
+
+
+def _state(subscription: dict[str, Any]) -> State:
+    items = sorted((item["price"]["id"], item["quantity"]) for item in subscription["items"]["data"])
+    return subscription["status"], tuple(items), subscription["ended_at"] or subscription["cancel_at"]
 
 
 async def _believed(database: Database) -> dict[str, State]:

@@ -36,7 +36,7 @@ def link(admin: httpx.Client) -> dict[str, object]:
 
 def post_webhook(url: object, body: bytes, secret: str = SECRET) -> httpx.Response:
     signature = stripe_lib.WebhookSignature.generate_signature_header(body.decode(), secret, NOON)
-    return httpx.post(str(url), content=body, headers={"Stripe-Signature": signature})
+    return httpx.post(str(url), content=body, headers={"Stripe-Signature": signature}, timeout=30)
 
 
 def test_a_webhook_opens_what_its_customer_paid_for(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 
 from flux_server.stripe.dirty import claim_due, put_back
 from flux_server.stripe.examining import read_case
@@ -40,6 +40,7 @@ async def test_what_waits_and_what_could_not_be_read_is_shown(world: World) -> N
 
 async def test_the_sweep_that_runs_and_the_one_that_ended_are_told_apart(world: World) -> None:
     async with world.database.write() as connection:
+        await connection.execute(delete(stripe_sweeps))
         for name, start, end in (("a", NOON - DAY, NOON - DAY + 60), ("b", NOON - 9, None)):
             values = {"started_at": start, "finished_at": end, "reason": "nightly", "seen": 3, "drifted": 2}
             await connection.execute(insert(stripe_sweeps).values(environment="test", id=name, **values))

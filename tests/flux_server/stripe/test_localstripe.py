@@ -48,7 +48,9 @@ class Story:
         body = {"api_key": API_KEY, "webhook_secret": SECRET}
         link = self.flux.put("/v1/stripe/link", json=body).raise_for_status().json()
         httpx.post(
-            f"{self.url}/_config/webhooks/flux", data={"url": link["webhook_url"], "secret": SECRET}
+            f"{self.url}/_config/webhooks/flux",
+            data={"url": link["webhook_url"], "secret": SECRET},
+            timeout=30,
         ).raise_for_status()
         return str(link["webhook_url"])
 
@@ -105,7 +107,9 @@ class Story:
     def deliver_again(self, kind: str) -> None:
         body = next(body for seen, body, _ in self.webhooks() if seen == kind)
         signature = stripe_lib.WebhookSignature.generate_signature_header(body.decode(), SECRET)
-        httpx.post(self.webhook_url, content=body, headers={"Stripe-Signature": signature}).raise_for_status()
+        httpx.post(
+            self.webhook_url, content=body, headers={"Stripe-Signature": signature}, timeout=30
+        ).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +136,7 @@ def localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v1/plans", auth=(API_KEY, "")).is_success
+        return httpx.get(f"{url}/v1/plans", auth=(API_KEY, ""), timeout=30).is_success
     except httpx.TransportError:
         return False
 
@@ -187,7 +191,7 @@ def test_what_ended_while_the_server_was_down_is_found_by_a_sync(story: Story, l
     story.wait_for_seats(20)
 
     elsewhere = {"url": "http://127.0.0.1:1/", "secret": SECRET}
-    httpx.post(f"{localstripe}/_config/webhooks/flux", data=elsewhere).raise_for_status()
+    httpx.post(f"{localstripe}/_config/webhooks/flux", data=elsewhere, timeout=30).raise_for_status()
     story.stripe.subscriptions.cancel(subscription)
     story.flux.post("/v1/stripe/sync").raise_for_status()
 

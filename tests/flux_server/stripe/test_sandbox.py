@@ -112,7 +112,7 @@ def story(sandbox: str, settings: Settings) -> Iterator[Story]:
         story = Story(sandbox, server)
         yield story
         story.flux.close()
-    violations = httpx.get(f"{sandbox}/_sandbox/violations").raise_for_status().json()
+    violations = httpx.get(f"{sandbox}/_sandbox/violations", timeout=30).raise_for_status().json()
     # Whether a key may read Stripe's entitlements is asked, though the sandbox may have none.
     asked = [each for each in violations["data"] if not each["path"].startswith("/v1/entitlements/")]
     assert asked == []

@@ -440,7 +440,7 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 def test_through_a_real_server(client: InMemoryFlux) -> None:
     acme, globex = {ORGANIZATION_HEADER: "acme"}, {ORGANIZATION_HEADER: "globex"}
-    with served(starlette_async(client=client).app) as url, httpx.Client(base_url=url) as http:
+    with served(starlette_async(client=client).app) as url, httpx.Client(base_url=url, timeout=30) as http:
         assert http.get("/gated", headers=acme).text == "gated"
         assert http.get("/gated", headers=globex).status_code == 403
         assert http.head("/gated", headers=globex).content == b""

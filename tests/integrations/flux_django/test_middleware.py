@@ -296,7 +296,7 @@ def gunicorn(application: str) -> Iterator[str]:
 def test_through_a_real_server() -> None:
     with (
         gunicorn("tests.integrations.flux_django.served:application") as url,
-        httpx.Client(base_url=url) as http,
+        httpx.Client(base_url=url, timeout=30) as http,
     ):
         assert http.get("/gated", headers=ACME).text == "gated"
         assert http.get("/gated", headers=GLOBEX).status_code == 403

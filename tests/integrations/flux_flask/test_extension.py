@@ -304,7 +304,7 @@ def test_through_a_real_server(client: InMemoryFlux) -> None:
     with make_server("127.0.0.1", 0, flask_sync(client=client).app, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", timeout=30) as http:
             assert http.get("/gated", headers=ACME).text == "gated"
             assert http.get("/gated", headers=GLOBEX).status_code == 403
             assert http.head("/gated", headers=GLOBEX).content == b""

@@ -57,7 +57,7 @@ class Office:
         return list(page.auto_paging_iter())
 
     def post(self, url: str, body: bytes, signature: str) -> int:
-        return httpx.post(url, content=body, headers={"Stripe-Signature": signature}).status_code
+        return httpx.post(url, content=body, headers={"Stripe-Signature": signature}, timeout=30).status_code
 
     def stored(self) -> int:
         async def count(connection: Any) -> int:
