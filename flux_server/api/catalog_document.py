@@ -16,7 +16,7 @@ from flux_server.api.dependencies import Caller, Clock, DatabaseOf, requires_sco
 from flux_server.api.preconditions import IfMatch, read_tags
 from flux_server.api.problems import problem_responses
 from flux_server.catalog.document import CatalogDocument, document_json
-from flux_server.catalog.document_changes import Difference
+from flux_server.catalog.document_changes import Difference, Proposal
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.values import Existing
 from flux_server.errors import InvalidRequestError
@@ -26,7 +26,7 @@ from flux_server.organizations.catalog_documents import (
     read_live_document,
 )
 
-__all__ = ["catalog_document_schemas", "router"]
+__all__ = ["catalog_document_schemas", "document_content", "read_document_body", "router"]
 
 router = APIRouter(tags=["catalog"], responses=problem_responses(401, 403))
 
@@ -36,11 +36,12 @@ Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 _COMPONENT = "#/components/schemas/{name}"
 
 
-def _content(name: str) -> dict[str, Any]:
+def document_content(name: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that msgspec writes."""
     return {"content": {"application/json": {"schema": {"$ref": _COMPONENT.format(name=name)}}}}
 
 
-_DOCUMENT = _content("CatalogDocument")
+_DOCUMENT = document_content("CatalogDocument")
 _SENT = {"requestBody": {**_DOCUMENT, "required": True}}
 _TAGGED = {"ETag": {"description": "Tags the content.", "schema": {"type": "string"}}}
 
@@ -62,13 +63,13 @@ async def read_catalog_document(database: DatabaseOf, caller: Reader) -> Respons
     response_class=Response,
     openapi_extra=_SENT,
     responses={
-        200: {"description": "The changes.", **_content("Difference")},
+        200: {"description": "The changes.", **document_content("Difference")},
         **problem_responses(413, 422),
     },
 )
 async def compare_catalog_document(request: Request, database: DatabaseOf, caller: Reader) -> Response:
     """Return what applying the document would change; nothing is written."""
-    document = await _document(request)
+    document = await read_document_body(request)
     async with database.read() as connection:
         difference = await compare_document(connection, caller.environment, document)
     return Response(_changes(difference), media_type="application/json")
@@ -79,7 +80,7 @@ async def compare_catalog_document(request: Request, database: DatabaseOf, calle
     response_class=Response,
     openapi_extra=_SENT,
     responses={
-        200: {"description": "What changed.", "headers": _TAGGED, **_content("Difference")},
+        200: {"description": "What changed.", "headers": _TAGGED, **document_content("Difference")},
         **problem_responses(412, 413, 422),
     },
 )
@@ -89,12 +90,16 @@ async def put_catalog_document(
     clock: Clock,
     caller: Admin,
     existing: Annotated[
-        Existing, Query(description="Where a version is published, whether subscribers stay on theirs.")
+        Existing,
+        Query(
+            description="Where a version is published, or a price moves to another plan, whether subscribers keep what "
+            "they have."
+        ),
     ] = "stay",
     if_match: IfMatch = None,
 ) -> Response:
     """Make the document what is live, all of it or nothing; what it does not name is archived."""
-    document = await _document(request)
+    document = await read_document_body(request)
     async with database.write(caller.actor) as connection:
         difference = await apply_document(
             connection,
@@ -109,11 +114,18 @@ async def put_catalog_document(
 
 def catalog_document_schemas() -> Mapping[str, Any]:
     """Return the schemas that these routes refer to, for OpenAPI."""
-    _, schemas = msgspec.json.schema_components([CatalogDocument, Difference], ref_template=_COMPONENT)
+    _, schemas = msgspec.json.schema_components(
+        [CatalogDocument, Difference, Proposal], ref_template=_COMPONENT
+    )
     return schemas
 
 
-async def _document(request: Request) -> CatalogDocument:
+async def read_document_body(request: Request) -> CatalogDocument:
+    """Return the document that the request's body is.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
     body = await request.body()
     return await asyncio.to_thread(_read, body)
 

@@ -51,8 +51,14 @@ MAX_KEPT = 4 * 1024 * 1024
 
 _WRITES: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 # What comes again changes nothing here, by its nature: totals and events are counted once, forwarding sends what
-# was not sent, in many transactions with Stripe's answers between them, and a comparison writes nothing.
-_TAKES_NONE: Final = ("/v1/usage", "/v1/stripe/webhooks/", "/v1/stripe/forward", "/v1/catalog/diff")
+# was not sent, in many transactions with Stripe's answers between them, and a comparison or a proposal writes nothing.
+_TAKES_NONE: Final = (
+    "/v1/usage",
+    "/v1/stripe/webhooks/",
+    "/v1/stripe/forward",
+    "/v1/catalog/diff",
+    "/v1/stripe/catalog",
+)
 _KEY: Final = re.compile(rb"[!-~]{1,255}\Z")
 _KEPT_HEADERS: Final = frozenset({b"cache-control", b"content-length", b"content-type", b"etag", b"location"})
 

@@ -48,6 +48,9 @@ class LinkBody(BaseModel):
         description="Whether Flux makes its own webhook endpoint in Stripe. Left out, it does unless the secret of "
         "another was given.",
     )
+    stripe_entitlements: bool | None = Field(
+        None, description="Whether Stripe's own active entitlements grant features too; at first they do not."
+    )
 
 
 class PermissionAnswer(BaseModel):
@@ -111,6 +114,7 @@ class LinkAnswer(BaseModel):
     paused_reason: str | None
     forwarding_paused: str | None = Field(description="Why usage is not sent, though the rest works.")
     metadata_key: str
+    stripe_entitlements: bool
     permissions: list[PermissionAnswer]
     warnings: list[str]
 
@@ -146,6 +150,7 @@ async def put_stripe_link(body: LinkBody, connector: ConnectorOf, caller: Admin)
         thin_secret=_revealed(body.thin_secret),
         metadata_key=body.metadata_key,
         endpoint=body.endpoint,
+        stripe_entitlements=body.stripe_entitlements,
     )
     return _answer(connector, link)
 
@@ -242,6 +247,7 @@ def _answer(connector: Connector, link: Link) -> LinkAnswer:
         paused_reason=link.paused_reason,
         forwarding_paused=link.forwarding_paused,
         metadata_key=link.metadata_key,
+        stripe_entitlements=link.stripe_entitlements,
         permissions=[PermissionAnswer.model_validate(each) for each in link.permissions],
         warnings=list(link.warnings),
     )

@@ -1,15 +1,19 @@
-"""What Stripe knows and Flux cannot place yet: subscriptions of nobody known, and prices of no plan."""
+"""What Stripe knows and Flux cannot place yet: subscriptions of nobody known, prices of no plan, what is sold there."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from flux_server.api.catalog_document import document_content, read_document_body
 from flux_server.api.dependencies import Caller, DatabaseOf, requires_scope
 from flux_server.api.pages import Cursor, Limit, cut, read_cursor
 from flux_server.api.problems import problem_responses
+from flux_server.api.stripe_webhooks import ConnectorOf
+from flux_server.stripe.catalog_proposals import propose_from_stripe
 from flux_server.stripe.reading import describe_unmapped_prices, list_unmapped_subscriptions
 
 __all__ = ["router"]
@@ -17,6 +21,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/stripe", tags=["stripe"], responses=problem_responses(401, 403))
 
 Reader = Annotated[Caller, Depends(requires_scope("read"))]
+Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 
 
 class UnmappedSubscriptionAnswer(BaseModel):
@@ -91,3 +96,19 @@ async def list_unmapped_prices(
     return UnmappedPricesAnswer(
         prices=[UnmappedPriceAnswer.model_validate(each) for each in page], next_cursor=next_cursor
     )
+
+
+@router.post(
+    "/catalog",
+    response_class=Response,
+    openapi_extra={"requestBody": {**document_content("CatalogDocument"), "required": False}},
+    responses={
+        200: {"description": "The proposal.", **document_content("Proposal")},
+        **problem_responses(404, 413, 422, 503),
+    },
+)
+async def propose_stripe_catalog(request: Request, connector: ConnectorOf, caller: Admin) -> Response:
+    """Return the document in the body, or what is live, with what the account sells added as drafts; write nothing."""
+    base = await read_document_body(request) if await request.body() else None
+    proposal = await propose_from_stripe(connector, caller.environment, base)
+    return Response(msgspec.json.encode(proposal), media_type="application/json")

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Change", "Difference", "FieldChange"]
+from flux_server.catalog.document import CatalogDocument
+
+__all__ = ["Change", "Difference", "FieldChange", "LeftOut", "Proposal", "concerns_subscribers"]
 
 
 class FieldChange(msgspec.Struct, frozen=True):
@@ -42,3 +44,24 @@ class Difference(msgspec.Struct, frozen=True):
 
     etag: str
     changes: tuple[Change, ...]
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Something that a proposal could not take, or not in full, and why."""
+
+    object: Annotated[str, Meta(description="Its id where it was found.")]
+    name: str
+    reason: str
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A document with what was found elsewhere added to it, to be reviewed, compared and applied."""
+
+    document: CatalogDocument
+    left_out: tuple[LeftOut, ...]
+
+
+def concerns_subscribers(change: Change) -> bool:
+    """Say whether those who have the plan may be asked to migrate: it gets a version, or another plan its price."""
+    lost = any(field.at[0] == "prices" and field.after is None for field in change.fields)
+    return bool(change.organizations) and (change.action == "publish" or lost)

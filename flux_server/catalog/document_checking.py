@@ -15,6 +15,7 @@ from flux_server.catalog.document_entries import feature_of, grants_of, live_gra
 from flux_server.catalog.errors import InvalidDocumentError, Wrong, nearest, place
 from flux_server.catalog.features import MAX_FEATURES, MAX_METRICS
 from flux_server.catalog.plans import MAX_PLANS
+from flux_server.catalog.price_references import reference_error
 from flux_server.catalog.reading import Described, Plan
 from flux_server.catalog.state import CatalogState
 from flux_server.catalog.values import feature_contradiction, grant_misfit
@@ -121,6 +122,8 @@ def _of_prices(document: CatalogDocument, state: CatalogState) -> Iterator[Wrong
     for key, entry in document.plans.items():
         for price in prices_of(entry):
             at = ("plans", key, "prices", price.price)
+            if error := reference_error(price.price):
+                yield Wrong(at, error)
             other = plan_of.setdefault(price.price, key)
             if other != key:
                 yield Wrong(at, f"it is a price of plan {other!r} too; a price belongs to one plan only")

@@ -22,6 +22,7 @@ from flux_server.catalog.errors import (
     require_room,
 )
 from flux_server.catalog.features import MAX_FEATURES
+from flux_server.catalog.price_references import reference_error
 from flux_server.catalog.reading import (
     Described,
     Plan,
@@ -218,8 +219,8 @@ async def _price_errors(connection: AsyncConnection, environment: str, draft: Pl
 
 
 async def _price_error(connection: AsyncConnection, environment: str, price: PlanPrice) -> str | None:
-    if not 1 <= len(price.price) <= 255:
-        return f"a price has 1 to 255 characters, not {price.price!r:.50}"
+    if error := reference_error(price.price):
+        return error
     if price.metric is None:
         return None
     metric = await find_metric(connection, environment, price.metric)

@@ -12,6 +12,7 @@ from flux_server.catalog.document import CatalogDocument
 from flux_server.catalog.document_prices import priced_by, with_replaced_prices
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.errors import InvalidDocumentError, place
+from flux_server.catalog.price_references import is_portable
 from flux_server.cli.running import CommandError
 
 __all__ = ["parse_catalog", "read_catalog_file", "read_price_file", "read_text", "with_prices", "write_text"]
@@ -59,10 +60,12 @@ def read_price_file(path: Path) -> dict[str, str]:
 def with_prices(document: CatalogDocument, mapping: dict[str, str], *, keep: bool) -> CatalogDocument:
     """Return the document with other prices; `keep` those that the mapping does not name.
 
+    Lookup keys are the same in every account.
+
     Raises:
         CommandError: some are not named, and not to be kept.
     """
-    unnamed = sorted(priced_by(document) - mapping.keys())
+    unnamed = sorted(price for price in priced_by(document) - mapping.keys() if not is_portable(price))
     if unnamed and not keep:
         raise CommandError(
             f"these prices are not in the mapping: {', '.join(unnamed)}; add them, or keep them with --keep-prices"

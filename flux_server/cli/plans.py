@@ -15,12 +15,13 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from flux_server.catalog.document import CatalogDocument, document_json, document_schema
-from flux_server.catalog.document_changes import Change, Difference
+from flux_server.catalog.document_changes import Change, Difference, LeftOut, concerns_subscribers
 from flux_server.catalog.document_reading import read_document
 from flux_server.catalog.errors import InvalidDocumentError, place
 from flux_server.catalog.values import Existing
 from flux_server.cli.catalog_changes import print_changes
 from flux_server.cli.catalog_file import (
+    parse_catalog,
     read_catalog_file,
     read_price_file,
     read_text,
@@ -114,7 +115,8 @@ def apply(
         Existing | None,
         typer.Option(
             "--existing",
-            help="Where a new version is published, whether subscribers stay on theirs or migrate. "
+            help="Where a new version is published, or a price moves to another plan, whether subscribers keep what "
+            "they have (stay) or migrate. "
             "Asked for if left out; with --yes they stay.",
         ),
     ] = None,
@@ -132,6 +134,33 @@ def apply(
         if not yes:
             existing = _ask(remote, difference.changes, existing)
         _apply(remote, document, difference, existing or "stay")
+
+
+@commands.command("import-stripe")
+def import_stripe(
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", help="Add to this file, keeping comments, order and formatting."),
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Add what is sold in Stripe to the catalog as drafts: to a file, or printed. Needs a key of scope admin."""
+    text = read_text(into) if into is not None and into.exists() else ""
+    base = parse_catalog(text, into) if into is not None and text.strip() else None
+    with _asking(url) as remote:
+        sent = b"" if base is None else document_json(base)
+        answer = remote.post("/v1/stripe/catalog", sent, "application/json")
+        document = read_document(answer["document"])
+        left_out = msgspec.convert(answer["left_out"], tuple[LeftOut, ...])
+    if into is None:
+        typer.echo(document_text(document), nl=False)
+    else:
+        write_text(into, merged(text, document, into) if base is not None else document_text(document))
+        typer.echo(
+            f"{into} has what is sold in Stripe. Review it; `flux plans diff {into}` shows what it changes."
+        )
+    for each in left_out:
+        typer.echo(f"Left out: {' '.join(filter(None, (each.object, each.name)))}: {each.reason}", err=True)
 
 
 @commands.command()
@@ -182,8 +211,8 @@ def _ask(remote: Remote, changes: Sequence[Change], existing: Existing | None) -
         raise CommandError(
             "there is no terminal to ask on; look at the changes, then give --yes to apply them"
         )
-    if existing is None and any(change.action == "publish" and change.organizations for change in changes):
-        question = "Do subscribers of plans that get a new version stay on theirs, or migrate?"
+    if existing is None and any(concerns_subscribers(change) for change in changes):
+        question = "Do subscribers of plans that get a new version, or lose a price, keep what they have, or migrate?"
         existing = typer.prompt(question, default="stay", value_proc=_existing)
     noun = "this change" if len(changes) == 1 else f"these {len(changes):,} changes"
     typer.confirm(f"Apply {noun} to {remote.environment} at {remote.url}?", abort=True)

@@ -10,8 +10,9 @@ from flux_server.catalog.publishing import GrantChange, draft_changes
 from flux_server.catalog.reading import read_plan
 from flux_server.database import announce
 from flux_server.environments.environments import read_environment
-from flux_server.organizations.records import refresh_record
-from flux_server.subscriptions.subscriptions import count_subscribers, match_items
+from flux_server.organizations.records import refresh_records
+from flux_server.subscriptions.matching import match_items
+from flux_server.subscriptions.subscriptions import count_subscribers
 
 __all__ = ["PRICES_TOPIC", "Publication", "apply_prices", "preview_publication"]
 
@@ -56,8 +57,7 @@ async def apply_prices(connection: AsyncConnection, environment: str, now: float
         Whether any are left.
     """
     changed, more = await match_items(connection, environment, limit=_ITEMS_AT_ONCE)
-    for organization in sorted(changed):
-        await refresh_record(connection, environment, organization, now)
+    await refresh_records(connection, environment, changed, now)
     if more:
         announce(connection, PRICES_TOPIC)
     return more

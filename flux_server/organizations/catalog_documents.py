@@ -18,6 +18,7 @@ from flux_server.catalog.state import CatalogState, read_state, replace_state
 from flux_server.catalog.values import Existing
 from flux_server.environments.revisions import lock
 from flux_server.organizations.catalog_changes import apply_prices
+from flux_server.subscriptions.matching import rematch_items
 from flux_server.subscriptions.subscriptions import count_plan_subscribers
 
 __all__ = ["apply_document", "compare_document", "read_live_document"]
@@ -51,7 +52,8 @@ async def apply_document(
 ) -> Difference:
     """Make the document what is live: all of it, or nothing. Return what changed, and the new catalog's tag.
 
-    Where it publishes a version, `existing` subscribers `stay` on theirs or `migrate`. With `only_if`, the catalog
+    Where it publishes a version, or sells a price of one plan as another, `existing` subscribers `stay` on what they
+    have or `migrate`. With `only_if`, the catalog
     must still have one of these entity tags.
 
     Raises:
@@ -69,6 +71,9 @@ async def apply_document(
         return difference
     after = await asyncio.to_thread(outcome, before, document, existing=existing, now=now)
     await replace_state(connection, environment, before, after, now)
+    if existing == "migrate":
+        for plan, prices in _new_prices(before, after).items():
+            await rematch_items(connection, environment, plan, prices)
     await apply_prices(connection, environment, now)
     return Difference(state_etag(after), difference.changes)
 
@@ -88,6 +93,15 @@ async def _compare(
             for change in difference.changes
         ),
     )
+
+
+def _new_prices(before: CatalogState, after: CatalogState) -> dict[str, list[str]]:
+    """Return by which prices each plan is sold that it was not sold by before."""
+    new = {}
+    for key, plan in after.plans.items():
+        had = {price.price for price in before.plans[key].prices} if key in before.plans else set()
+        new[key] = [price.price for price in plan.prices if price.price not in had]
+    return {key: prices for key, prices in new.items() if prices}
 
 
 def _differences(state: CatalogState, document: CatalogDocument) -> Difference:

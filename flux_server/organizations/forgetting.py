@@ -11,7 +11,7 @@ from flux_server.environments.history import Kind, forget, note
 from flux_server.environments.revisions import advance, lock
 from flux_server.errors import ConflictError
 from flux_server.organizations.organizations import read_organization
-from flux_server.organizations.tables import organizations, overrides
+from flux_server.organizations.tables import organizations, outside_grants, overrides
 from flux_server.subscriptions.tables import subscriptions
 
 __all__ = ["OrganizationLiveError", "forget_organization"]
@@ -51,7 +51,11 @@ async def forget_organization(
             "another organization, and delete the organization then"
         )
     await connection.execute(update(subscriptions).where(mine).values(organization=None))
-    for table, name in ((overrides, overrides.c.organization), (organizations, organizations.c.id)):
+    for table, name in (
+        (overrides, overrides.c.organization),
+        (outside_grants, outside_grants.c.organization),
+        (organizations, organizations.c.id),
+    ):
         of_organization = (table.c.environment == environment) & (name == organization)
         await connection.execute(delete(table).where(of_organization))
     await advance(connection, environment, kind="organization", organization=organization, now=now)

@@ -16,7 +16,7 @@ from flux_server.catalog.values import ENFORCEMENTS, misfit
 from flux_server.environments.revisions import lock
 from flux_server.errors import InvalidRequestError, NotFoundError
 from flux_server.organizations.organizations import read_organization
-from flux_server.organizations.records import read_record, refresh_record
+from flux_server.organizations.records import read_overrides_of, refresh_record
 from flux_server.organizations.tables import overrides
 
 __all__ = [
@@ -164,4 +164,5 @@ async def list_overrides(
     connection: AsyncConnection, environment: str, organization: str
 ) -> tuple[Override, ...]:
     """Return the organization's overrides, oldest first, expired ones included."""
-    return (await read_record(connection, environment, organization)).overrides
+    found = await read_overrides_of(connection, environment, [organization])
+    return found.get(organization, ())

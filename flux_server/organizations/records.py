@@ -14,6 +14,7 @@ from flux_server.database import one_of, rows
 from flux_server.environments.history import note_all
 from flux_server.environments.revisions import advance_organizations, lock
 from flux_server.errors import NotFoundError
+from flux_server.organizations.outside_grants import OutsideGrant, grant_overrides, read_grants_of
 from flux_server.organizations.tables import organizations, overrides
 from flux_server.subscriptions.subscriptions import read_subscriptions_of
 
@@ -86,9 +87,12 @@ async def refresh_records(
         raise NotFoundError(f"there is no organization {unknown[0]!r:.300}")
     subscriptions = await read_subscriptions_of(connection, environment, ids)
     exceptions = await read_overrides_of(connection, environment, ids)
+    grants = await read_grants_of(connection, environment, ids)
     rebuilt = {
         name: msgspec.structs.replace(
-            before, subscriptions=subscriptions.get(name, ()), overrides=exceptions.get(name, ())
+            before,
+            subscriptions=subscriptions.get(name, ()),
+            overrides=_overrides(exceptions.get(name, ()), grants.get(name, ())),
         )
         for name, before in stored.items()
     }
@@ -125,6 +129,10 @@ async def _store(
         [{"which": name, "new_record": encode(record)} for name, record in new.items()],
     )
     await note_all(connection, environment, "record", new, now)
+
+
+def _overrides(own: tuple[Override, ...], grants: Iterable[OutsideGrant]) -> tuple[Override, ...]:
+    return (*own, *grant_overrides(grants, own)) if grants else own
 
 
 def _override(row: Row[Any]) -> Override:

@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from flux_server.database import metadata
 
-__all__ = ["organizations", "overrides"]
+__all__ = ["organizations", "outside_grants", "overrides"]
 
 organizations = Table(
     "organizations",
@@ -28,6 +28,18 @@ organizations = Table(
     Column(
         "record", LargeBinary, nullable=False
     ),  # JSON of snapshot.OrganizationRecord, as workers receive it
+)
+
+outside_grants = Table(  # what somebody outside of Flux grants: Stripe, by its own entitlements
+    "outside_grants",
+    metadata,
+    Column("environment", String(32), primary_key=True),
+    Column("author", String(64), primary_key=True),
+    Column("organization", String(255), primary_key=True),
+    Column("feature", String(64), primary_key=True),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["environment", "organization"], ["organizations.environment", "organizations.id"]),
+    Index("ix_outside_grants_environment_organization", "environment", "organization"),
 )
 
 overrides = Table(

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import stripe as stripe_lib
@@ -20,6 +20,15 @@ from flux_server.stripe.errors import (
     TemporaryError,
 )
 from flux_server.stripe.events import named_subscriptions
+from flux_server.stripe.first_catalog import SoldInStripe
+from flux_server.stripe.price_shapes import (
+    StripeFeature,
+    StripePrice,
+    StripeProduct,
+    read_feature,
+    read_price,
+    read_product,
+)
 from flux_server.stripe.shapes import (
     StripeCheckout,
     StripeCustomer,
@@ -36,10 +45,13 @@ from flux_server.stripe.webhook_endpoint import StripeEndpoint, read_endpoint
 
 __all__ = ["PROBES", "StripeApi", "StripeClients", "Turn"]
 
+T = TypeVar("T")
+
 stripe_lib.enable_telemetry = False
 
 _TIMEOUT = 20.0
 _PAGE: Final = 100
+_UNPAID: Final = frozenset({"past_due", "unpaid"})
 
 # The request never left this machine.
 _NOT_SENT = (
@@ -148,7 +160,18 @@ class StripeApi:
         with self._translated():
             found = (await self._v1.subscriptions.retrieve_async(subscription)).to_dict(for_json=True)
             more = await self._more_items(found) if _has_more_items(found) else []
-        return read_subscription(found, more)
+            invoice = await self._unpaid_invoice(found) if found.get("status") in _UNPAID else None
+        return read_subscription(found, more, invoice)
+
+    async def _unpaid_invoice(self, subscription: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the latest invoice, which tells since when it is unpaid; None if the key may not read invoices."""
+        invoice = subscription.get("latest_invoice")
+        if not isinstance(invoice, str):
+            return invoice if isinstance(invoice, Mapping) else None
+        try:
+            return (await self._v1.invoices.retrieve_async(invoice)).to_dict(for_json=True)
+        except (stripe_lib.PermissionError, stripe_lib.InvalidRequestError):
+            return None  # then it is unpaid since that was first seen
 
     async def _more_items(self, subscription: Mapping[str, Any]) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
@@ -218,6 +241,64 @@ class StripeApi:
         with self._translated():
             found = await self._v1.billing.meters.retrieve_async(meter)
         return read_meter(found.to_dict(for_json=True))
+
+    async def price(self, price: str) -> StripePrice:
+        """Return the price, with its product's name."""
+        with self._translated():
+            found = await self._v1.prices.retrieve_async(price, {"expand": ["product"]})
+        return read_price(found.to_dict(for_json=True))
+
+    async def product(self, product: str) -> StripeProduct:
+        """Return the product."""
+        with self._translated():
+            found = await self._v1.products.retrieve_async(product)
+        return read_product(found.to_dict(for_json=True))
+
+    async def sold(self) -> SoldInStripe:
+        """Return everything that the account sells, those that are not sold any more included."""
+        with self._translated():
+            products = await self._all(self._v1.products, read_product)
+            prices = await self._all(self._v1.prices, read_price)
+        unreadable: dict[str, str] = {}
+        features = await self._allowed("features", self._v1.entitlements.features, read_feature, unreadable)
+        meters = await self._allowed("meters", self._v1.billing.meters, read_meter, unreadable)
+        with self._translated():
+            features_of = {
+                product.id: await self._features_of(product.id)
+                for product in (products if features else ())
+                if product.active
+            }
+        return SoldInStripe(products, prices, features, features_of, meters, unreadable)
+
+    async def active_entitlements(self, customer: str) -> tuple[StripeFeature, ...]:
+        """Return everything that Stripe says the customer is entitled to."""
+        with self._translated():
+            return await self._all(self._v1.entitlements.active_entitlements, read_feature, customer=customer)
+
+    async def _features_of(self, product: str) -> tuple[str, ...]:
+        page = await self._v1.products.features.list_async(product, {"limit": _PAGE})
+        return tuple(
+            [read_feature(each.to_dict(for_json=True)).lookup_key async for each in page.auto_paging_iter()]
+        )
+
+    async def _allowed(
+        self, what: str, resource: Any, read: Callable[[dict[str, Any]], T], unreadable: dict[str, str]
+    ) -> tuple[T, ...]:
+        """Return all of them, or note why the key cannot read them."""
+        try:
+            with self._translated():
+                return await self._all(resource, read)
+        except KeyRefusedError as error:
+            if error.status == 401:
+                raise
+            unreadable[what] = f"the key may not read them: {error}"
+        except (AbsentError, RefusedError) as error:
+            unreadable[what] = f"Stripe has none to tell: {error}"
+        return ()
+
+    async def _all(self, resource: Any, read: Callable[[dict[str, Any]], T], **params: str) -> tuple[T, ...]:
+        page = await resource.list_async({"limit": _PAGE, **params})
+        return tuple([read(each.to_dict(for_json=True)) async for each in page.auto_paging_iter()])
 
     async def send_meter_event(
         self,

@@ -20,7 +20,8 @@ from flux_server.environments.history import note_all
 from flux_server.environments.revisions import lock
 from flux_server.errors import NotFoundError
 from flux_server.organizations.organizations import ensure_organization
-from flux_server.organizations.records import refresh_record
+from flux_server.organizations.records import refresh_records
+from flux_server.stripe.active_entitlements import forget_entitlements, grant_again, mark_entitlements
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.planning import plan_again
@@ -79,6 +80,10 @@ async def map_customers(
     await _note_customers(connection, environment, touched, now)
     for customer in await _with_subscriptions(connection, environment, organizations):
         await _reassign(connection, environment, customer, now)
+    owners = {owner for owner in touched if owner is not None}
+    await refresh_records(
+        connection, environment, await grant_again(connection, environment, owners, now), now
+    )
 
 
 async def unmap_customer(connection: AsyncConnection, environment: str, customer: str, now: float) -> None:
@@ -95,7 +100,7 @@ async def unmap_customer(connection: AsyncConnection, environment: str, customer
         )
     await _store(connection, environment, customer, now, organization=None, source="metadata")
     await mark(connection, environment, [ObjectRef("customer", customer)], now)
-    await _reassign(connection, environment, customer, now)
+    await _reassign(connection, environment, customer, now, before.organization)
 
 
 async def save_customer(
@@ -117,7 +122,11 @@ async def save_customer(
     await _store(connection, environment, customer.id, now, **values)
     if customer.deleted:
         await _mark_subscriptions(connection, environment, customer.id, now)
-    await _reassign(connection, environment, customer.id, now)
+        await forget_entitlements(connection, environment, customer.id)
+    else:
+        await mark_entitlements(connection, environment, [customer.id], now)
+    was = None if before is None else before.organization
+    await _reassign(connection, environment, customer.id, now, was)
 
 
 async def save_checkout(
@@ -303,8 +312,10 @@ async def _mark_subscriptions(
     await mark(connection, environment, (ObjectRef("subscription", name) for name in ids), now)
 
 
-async def _reassign(connection: AsyncConnection, environment: str, customer: str, now: float) -> None:
-    """Give each subscription of the customer to whom it belongs by all that is known now."""
+async def _reassign(
+    connection: AsyncConnection, environment: str, customer: str, now: float, was: str | None = None
+) -> None:
+    """Give what the customer has to whom it belongs by all that is known now; it was another organization's."""
     known = await read_customer_row(connection, environment, customer)
     owner = None if known is None else known.organization
     theirs: dict[str | None, list[str]] = {}
@@ -315,8 +326,9 @@ async def _reassign(connection: AsyncConnection, environment: str, customer: str
         if organization is not None:
             await ensure_organization(connection, environment, organization, now=now)
         touched |= await assign_subscriptions(connection, environment, ids, organization)
-    for organization in sorted(touched):
-        await refresh_record(connection, environment, organization, now)
+    owners = touched | {each for each in (owner, was) if each is not None}
+    granted = await grant_again(connection, environment, owners, now)
+    await refresh_records(connection, environment, touched | granted, now)
     await plan_again(connection, environment, touched)
 
 

@@ -105,6 +105,7 @@ def compare(
     pairs = [
         *((name, getattr(before, name), getattr(state, name)) for name in _FIELDS),
         *_pause_pairs(before.pause_collection, state.pause_collection),
+        *_overdue_pairs(before.past_due_since, state.past_due_since),
         *_item_pairs(before.items, state.items),
         ("customer", known.customer, customer),
         ("organization it names", known.named, named),
@@ -190,6 +191,12 @@ def _known(row: Row[Any], items: tuple[ItemState, ...]) -> Known:
 
 def _item(row: Row[Any]) -> ItemState:
     return ItemState(row.id, **{name: getattr(row, name) for name in _ITEM_FIELDS})
+
+
+def _overdue_pairs(before: int | None, after: int | None) -> Iterator[tuple[str, Any, Any]]:
+    # Only a single read tells it, and what was seen first stays.
+    if after is not None and (before is None or after < before):
+        yield "past_due_since", before, after
 
 
 def _pause_pairs(

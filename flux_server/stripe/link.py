@@ -44,6 +44,7 @@ class Link:
     endpoint: str | None
     endpoint_problem: str | None
     permissions: tuple[Permission, ...]
+    stripe_entitlements: bool = False
 
     @property
     def status(self) -> str:
@@ -102,7 +103,7 @@ async def require_link(connection: AsyncConnection, environment: str) -> Link:
 
 
 async def unlink(connection: AsyncConnection, environment: str) -> None:
-    """End the link and forget its secrets. What was read from Stripe stays, and ends when its period does."""
+    """End the link and forget its secrets. What was read of subscriptions stays, and ends when its period does."""
     link = delete(stripe_links).where(stripe_links.c.environment == environment)
     if not (await connection.execute(link)).rowcount:
         raise NotLinkedError(environment)
@@ -140,5 +141,6 @@ def _link(row: Any) -> Link:
         created_at=row.created_at,
         endpoint=row.endpoint,
         endpoint_problem=row.endpoint_problem,
+        stripe_entitlements=row.stripe_entitlements,
         permissions=permissions_from(row.permissions),
     )

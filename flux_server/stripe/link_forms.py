@@ -37,6 +37,7 @@ class LinkWanted:
     thin_secret: str | None = field(repr=False)
     metadata_key: str | None
     endpoint: bool | None
+    stripe_entitlements: bool | None = None
 
 
 def require_forms(environment: str, wanted: LinkWanted) -> None:

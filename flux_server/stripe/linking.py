@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_server.database import SYSTEM, insert
 from flux_server.environments.environments import read_environment
 from flux_server.errors import ConflictError
+from flux_server.stripe.active_entitlements import mark_entitlements, take_back
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import mark_customers
@@ -50,18 +51,20 @@ async def set_link(
     thin_secret: str | None = None,
     metadata_key: str | None = None,
     endpoint: bool | None = None,
+    stripe_entitlements: bool | None = None,
 ) -> Link:
     """Link the environment, or change its link; what is None stays as it is. Then read all subscriptions.
 
     `endpoint` says whether Flux makes its webhook endpoint in Stripe itself, and keeps it as it should be. Left out,
-    it does unless somebody pasted the signing secret of an endpoint of their own.
+    it does unless somebody pasted the signing secret of an endpoint of their own. `stripe_entitlements` says whether
+    Stripe's own active entitlements grant features too.
 
     Raises:
         LinkRefusedError: the key or a secret is not one that can be used here.
         ConflictError: the key belongs to another account than the link.
         UnavailableError: Stripe cannot be asked now.
     """
-    wanted = LinkWanted(api_key, webhook_secret, thin_secret, metadata_key, endpoint)
+    wanted = LinkWanted(api_key, webhook_secret, thin_secret, metadata_key, endpoint, stripe_entitlements)
     require_forms(environment, wanted)
     if api_key is not None and "_live_" in api_key[:8] and connector.settings.clock_url:
         raise LinkRefusedError(
@@ -89,6 +92,7 @@ async def end_link(connector: Connector, environment: str, actor: str = SYSTEM) 
     left = None if link.endpoint is None else await _remove_endpoint(connector, environment, link.endpoint)
     async with connector.database.write(actor) as connection:
         await unlink(connection, environment)
+        await take_back(connection, environment, connector.clock())
     return left
 
 
@@ -122,6 +126,8 @@ class _Change:
         self._secrets: list[_Pasted] = []
         if wanted.metadata_key is not None or before is None:
             self._values["metadata_key"] = wanted.metadata_key or DEFAULT_METADATA_KEY
+        if wanted.stripe_entitlements is not None:
+            self._values["stripe_entitlements"] = wanted.stripe_entitlements
         if wanted.webhook_secret is not None:
             self._secrets.append(_Pasted("snapshot", wanted.webhook_secret))
         if wanted.thin_secret is not None:
@@ -211,6 +217,9 @@ class _Change:
             await mark_customers(connection, environment, now)
         resumed = self._before is not None and self._before.status == "paused"
         await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
+        if self._wanted.stripe_entitlements is not None:
+            await mark_entitlements(connection, environment, None, now)
+            await take_back(connection, environment, now)
         return link
 
 

@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import BigInteger, Row, Select, String, Subquery, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flux_server.catalog.price_references import sold_as
 from flux_server.catalog.tables import plan_prices
 from flux_server.database import announce, insert, rows
 from flux_server.environments.environments import read_environment
@@ -178,7 +179,10 @@ def _all_targets(environment: str) -> Select[Any]:
         )
         .join(
             plan_prices,
-            and_(plan_prices.c.environment == items.environment, plan_prices.c.price == items.price),
+            and_(
+                plan_prices.c.environment == items.environment,
+                plan_prices.c.price == sold_as(subscription_items),
+            ),
         )
         .join(stripe_meters, and_(meters.environment == items.environment, meters.id == items.meter))
         .where(

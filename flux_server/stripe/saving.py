@@ -20,12 +20,14 @@ from flux_server.environments.environments import read_environment
 from flux_server.environments.revisions import lock
 from flux_server.organizations.organizations import read_names, save_organizations
 from flux_server.organizations.records import refresh_records
+from flux_server.stripe.active_entitlements import mark_entitlements
 from flux_server.stripe.customers import metadata_key, organization_in, read_customer_rows
 from flux_server.stripe.dirty import mark
 from flux_server.stripe.drift import Difference, Drift, Known, compare, read_known
 from flux_server.stripe.events import ObjectRef
 from flux_server.stripe.meters import unknown_meters
 from flux_server.stripe.planning import plan_again
+from flux_server.stripe.prices import unknown_prices
 from flux_server.stripe.shapes import StripeSubscription, next_look
 from flux_server.stripe.tables import stripe_subscriptions
 from flux_server.subscriptions.subscriptions import SubscriptionState
@@ -151,12 +153,16 @@ async def _write(
             for each in changed
         ],
     )
-    items = (item for each in changed for item in each.state.items)
+    items = [item for each in changed for item in each.state.items]
     meters = await unknown_meters(connection, environment, (item.meter for item in items if item.meter))
     await mark(connection, environment, (ObjectRef("billing.meter", meter) for meter in meters), now)
+    prices = await unknown_prices(connection, environment, (item.price for item in items))
+    await mark(connection, environment, (ObjectRef("price", price) for price in prices), now)
     await _ensure_organizations(connection, environment, (each.state.organization for each in changed), now)
     touched = await save_states(connection, environment, [each.state for each in changed], now)
     await refresh_records(connection, environment, sorted(touched), now)
+    # What Stripe entitles their customers to may have changed with them.
+    await mark_entitlements(connection, environment, {each.customer for each in changed}, now)
     await plan_again(connection, environment, touched)
 
 

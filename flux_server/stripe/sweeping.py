@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.environments.revisions import lock
 from flux_server.jobs.side_by_side import Pieces, run_side_by_side
+from flux_server.stripe.active_entitlements import mark_entitlements
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
 from flux_server.stripe.customers import differing_customers, read_customer_rows, save_new_customers
@@ -199,6 +200,7 @@ class _Sweeping:
         known = await read_customer_rows(connection, environment, page.customers)
         new = [customer for name, customer in page.customers.items() if name not in known]
         await save_new_customers(connection, environment, new, now)
+        await mark_entitlements(connection, environment, page.customers, now)
         changes = await differing_customers(connection, environment, page.customers.values())
         marked = await marked_versions(connection, environment, "customer", now) if changes else {}
         # A read of its own, under its claim: a page has no say about customers that others may read meanwhile.

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.environments.revisions import lock
 from flux_server.jobs.side_by_side import Pieces, run_side_by_side
+from flux_server.stripe.active_entitlements import ENTITLEMENTS, save_entitlements
 from flux_server.stripe.budgets import Turns, endpoint_of, reserve
 from flux_server.stripe.client import StripeApi
 from flux_server.stripe.connector import Connector
@@ -42,6 +43,8 @@ from flux_server.stripe.indirect import mark_subscriptions
 from flux_server.stripe.link import pause_link
 from flux_server.stripe.meters import save_meter
 from flux_server.stripe.pacing import retry_delay
+from flux_server.stripe.price_shapes import StripeFeature, StripePrice, StripeProduct, absent_price
+from flux_server.stripe.prices import save_price, save_product
 from flux_server.stripe.saving import end_subscription, save_subscriptions
 from flux_server.stripe.shapes import StripeCheckout, StripeCustomer, StripeMeter, StripeSubscription
 from flux_server.stripe.sweeps import is_sweeping, last_sweep, start_sweep
@@ -207,7 +210,9 @@ async def _save_subscription(
 async def _save_customer(
     connection: AsyncConnection, claim: Claim, found: StripeCustomer | None, now: float
 ) -> None:
-    customer = found or StripeCustomer(claim.object.id, {}, deleted=True)
+    # What is no customer but an account (of Accounts v2) cannot be read as one, and is not deleted for that.
+    is_account = claim.object.id.startswith("acct_")
+    customer = found or StripeCustomer(claim.object.id, {}, deleted=not is_account)
     await save_customer(connection, claim.environment, customer, now)
 
 
@@ -221,6 +226,25 @@ async def _save_checkout(
 async def _save_meter(connection: AsyncConnection, claim: Claim, found: StripeMeter | None, _: float) -> None:
     if found is not None:
         await save_meter(connection, claim.environment, found)
+
+
+async def _save_price(
+    connection: AsyncConnection, claim: Claim, found: StripePrice | None, now: float
+) -> None:
+    await save_price(connection, claim.environment, found or absent_price(claim.object.id), now)
+
+
+async def _save_product(
+    connection: AsyncConnection, claim: Claim, found: StripeProduct | None, _: float
+) -> None:
+    if found is not None:
+        await save_product(connection, claim.environment, found)
+
+
+async def _save_entitlements(
+    connection: AsyncConnection, claim: Claim, found: tuple[StripeFeature, ...] | None, now: float
+) -> None:
+    await save_entitlements(connection, claim.environment, claim.object.id, found or (), now)
 
 
 async def _fetch_nothing(_: StripeApi, __: str) -> None:
@@ -245,6 +269,9 @@ _READERS: Final[dict[str, _Reader]] = {
     "customer": _Reader(StripeApi.customer, _save_customer),
     "checkout.session": _Reader(StripeApi.checkout, _save_checkout, needed=False),
     "billing.meter": _Reader(StripeApi.meter, _save_meter, needed=False),
+    "price": _Reader(StripeApi.price, _save_price, needed=False),
+    "product": _Reader(StripeApi.product, _save_product, needed=False),
+    ENTITLEMENTS: _Reader(StripeApi.active_entitlements, _save_entitlements, needed=False),
     ALL_SUBSCRIPTIONS.type: _Reader(_fetch_nothing, _start_sweep),
     "invoice": _Reader(StripeApi.invoice_subscriptions, mark_subscriptions, needed=False),
     "subscription_schedule": _Reader(StripeApi.schedule_subscriptions, mark_subscriptions, needed=False),

@@ -14,6 +14,7 @@ __all__ = [
     "StoredItem",
     "StoredSubscription",
     "UnmappedPrice",
+    "list_bought_prices",
     "list_subscriptions",
     "list_unmapped_prices",
 ]
@@ -96,6 +97,17 @@ async def list_unmapped_prices(
         .limit(limit)
     )
     return tuple(UnmappedPrice(row.price, row.subscriptions) for row in rows)
+
+
+async def list_bought_prices(connection: AsyncConnection, environment: str) -> frozenset[str]:
+    """Return the prices of all present subscriptions."""
+    found = await connection.execute(
+        select(subscription_items.c.price)
+        .join(subscriptions, _same_subscription)
+        .where(subscription_items.c.environment == environment, subscriptions.c.ended_at.is_(None))
+        .distinct()
+    )
+    return frozenset(found.scalars())
 
 
 _same_subscription = (subscriptions.c.environment == subscription_items.c.environment) & (

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, String, Table, and_, cast, delete, func, select, update
+from sqlalchemy import Row, String, Table, and_, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_middleware.snapshot import PauseCollection, Subscription, SubscriptionItem, plan_version_id
-from flux_server.catalog.reading import match_prices
-from flux_server.catalog.tables import plan_prices, plan_versions
+from flux_server.catalog.tables import plan_versions
 from flux_server.database import insert, one_of
 from flux_server.environments.revisions import lock
+from flux_server.subscriptions.matching import match_price
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "assign_subscriptions",
     "count_plan_subscribers",
     "count_subscribers",
-    "match_items",
     "read_subscriptions",
     "read_subscriptions_of",
     "save_subscription",
@@ -48,7 +47,10 @@ KNOWN_STATUSES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ItemState:
-    """One line of a subscription, as the processor has it now; `meter` is what its metered price bills by."""
+    """One line of a subscription, as the processor has it now; `meter` is what its metered price bills by.
+
+    `lookup_key` and `product` are its price's.
+    """
 
     id: str
     price: str
@@ -57,6 +59,8 @@ class ItemState:
     meter: str | None = None
     period_start: int | None = None
     period_end: int | None = None
+    lookup_key: str | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +164,6 @@ async def assign_subscriptions(
     return {owner for owner in owners if owner is not None}
 
 
-async def match_items(connection: AsyncConnection, environment: str, *, limit: int) -> tuple[set[str], bool]:
-    """Match up to `limit` items that nothing matched so far to the plans that are sold by their prices now.
-
-    Returns:
-        Whose records must be refreshed, and whether there are more such items.
-    """
-    await lock(connection, environment)
-    found = (await connection.execute(_unmatched_but_sold(environment).limit(limit))).all()
-    sold = await match_prices(connection, environment, {row.price for row in found})
-    for price in {row.price for row in found}:
-        ids = [row.id for row in found if row.price == price]
-        mine = (subscription_items.c.environment == environment) & subscription_items.c.id.in_(ids)
-        await connection.execute(
-            update(subscription_items).where(mine).values(plan_version=sold[price].plan_version)
-        )
-    return {row.organization for row in found if row.organization is not None}, len(found) == limit
-
-
 async def count_subscribers(connection: AsyncConnection, environment: str, plan: str) -> dict[str, int]:
     """Return how many organizations subscribe to each version (its id) of the plan."""
     versions = select(plan_versions.c.version).where(
@@ -228,32 +214,6 @@ async def count_plan_subscribers(
     return dict.fromkeys(plans, 0) | {row.plan: int(row.organizations) for row in rows}
 
 
-def _unmatched_but_sold(environment: str) -> Select[tuple[str, str, str | None]]:
-    on_sale = and_(
-        plan_prices.c.environment == subscription_items.c.environment,
-        plan_prices.c.price == subscription_items.c.price,
-    )
-    is_published = (
-        select(plan_versions.c.version)
-        .where(
-            plan_versions.c.environment == plan_prices.c.environment,
-            plan_versions.c.plan == plan_prices.c.plan,
-            plan_versions.c.published_at.is_not(None),
-        )
-        .exists()
-    )
-    return (
-        select(subscription_items.c.id, subscription_items.c.price, subscriptions.c.organization)
-        .join(subscriptions, _same_subscription)
-        .join(plan_prices, on_sale)
-        .where(
-            subscription_items.c.environment == environment,
-            subscription_items.c.plan_version.is_(None),
-            is_published,
-        )
-    )
-
-
 _same_subscription = and_(
     subscriptions.c.environment == subscription_items.c.environment,
     subscriptions.c.id == subscription_items.c.subscription,
@@ -299,11 +259,10 @@ def _past_due_since(status: str, state: SubscriptionState, before: Row[Any] | No
     """
     if status not in ("past_due", "unpaid"):
         return None
-    if state.past_due_since is not None:
-        return state.past_due_since
-    if before is not None and before.past_due_since is not None:
-        return int(before.past_due_since)
-    return int(now)
+    # The processor tells of the latest payment that failed, which need not be the first of them.
+    seen = None if before is None else before.past_due_since
+    known = [since for since in (state.past_due_since, seen) if since is not None]
+    return min(known, default=int(now))
 
 
 def _pause_values(
@@ -352,9 +311,9 @@ async def _plan_version(
     """
     if before is not None and before.plan_version is not None and before.price == item.price:
         return str(before.plan_version)
-    sold = ItemState("", item.price)
+    sold = ItemState("", item.price, lookup_key=item.lookup_key, product=item.product)
     if sold not in matched:
-        found = (await match_prices(connection, environment, [item.price])).get(item.price)
+        found = await match_price(connection, environment, item.price, item.lookup_key, item.product)
         matched[sold] = None if found is None else found.plan_version
     return matched[sold]
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, String, Table
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, String, Table, false, text
 
 from flux_server.database import metadata
 
 __all__ = ["subscription_items", "subscriptions"]
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Have an index hold only such rows, in either kind of database."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 subscriptions = Table(
     "subscriptions",
@@ -48,10 +56,14 @@ subscription_items = Table(
     Column("meter", String(255)),  # of a metered item: the processor's meter
     Column("period_start", BigInteger),
     Column("period_end", BigInteger),
+    Column("rematch", Boolean, nullable=False, server_default=false()),  # its price is another plan's now
     ForeignKeyConstraint(
         ["environment", "subscription"], ["subscriptions.environment", "subscriptions.id"], ondelete="CASCADE"
     ),
     Index("ix_subscription_items_environment_subscription", "environment", "subscription"),
     # Finds whom a price's items are still to be given to, and how many have a version, among millions of others.
     Index("ix_subscription_items_environment_plan_version_price", "environment", "plan_version", "price"),
+    Index("ix_subscription_items_rematch", "environment", **_where("rematch")),
+    Index("ix_subscription_items_lookup_key", "environment", "lookup_key", **_where("plan_version IS NULL")),
+    Index("ix_subscription_items_product", "environment", "product", **_where("plan_version IS NULL")),
 )

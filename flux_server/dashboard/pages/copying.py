@@ -10,8 +10,10 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.catalog.document import CatalogDocument, PlanEntry, PriceEntry, price_id
+from flux_server.catalog.document_changes import concerns_subscribers
 from flux_server.catalog.document_prices import with_replaced_prices
 from flux_server.catalog.errors import CatalogMovedError
+from flux_server.catalog.price_references import is_portable
 from flux_server.catalog.values import Existing
 from flux_server.dashboard.document_words import told_changes
 from flux_server.dashboard.forms import Form
@@ -157,7 +159,7 @@ async def _comparison(connection: AsyncConnection, visit: EnvironmentVisit, form
     form.fill("target", difference.etag)
     form.fill("existing", form.typed("existing") or "stay")
     return {
-        "asks": any(change.action == "publish" and change.organizations for change in difference.changes),
+        "asks": any(map(concerns_subscribers, difference.changes)),
         "changes": told_changes(difference.changes),
         "existing": EXISTING,
         "rows": _rows(document),
@@ -166,8 +168,11 @@ async def _comparison(connection: AsyncConnection, visit: EnvironmentVisit, form
 
 
 def _guesses(here: CatalogDocument, there: CatalogDocument) -> Iterator[tuple[str, str]]:
-    """Yield the price there of those that leave no doubt: the plan's only one that bills the same."""
+    """Yield the price there of those that leave no doubt: a lookup key, or the plan's only one that bills the same."""
     for row in _rows(here):
+        if is_portable(row.price):
+            yield row.field, row.price
+            continue
         plan = there.plans.get(row.plan)
         ours, theirs = _billing(here.plans[row.plan], row.metric), _billing(plan, row.metric)
         if len(ours) == len(theirs) == 1:

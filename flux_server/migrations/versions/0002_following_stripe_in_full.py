@@ -11,7 +11,33 @@ branch_labels = None
 depends_on = None
 
 
+_ITEM_INDEXES = (
+    ("ix_subscription_items_rematch", (), "rematch"),
+    ("ix_subscription_items_lookup_key", ("lookup_key",), "plan_version IS NULL"),
+    ("ix_subscription_items_product", ("product",), "plan_version IS NULL"),
+)
+
+
 def upgrade() -> None:
+    op.create_table(
+        "outside_grants",
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("author", sa.String(length=64), nullable=False),
+        sa.Column("organization", sa.String(length=255), nullable=False),
+        sa.Column("feature", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["environment", "organization"],
+            ["organizations.environment", "organizations.id"],
+            name=op.f("fk_outside_grants_environment_organizations"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "environment", "author", "organization", "feature", name=op.f("pk_outside_grants")
+        ),
+    )
+    op.create_index(
+        "ix_outside_grants_environment_organization", "outside_grants", ["environment", "organization"]
+    )
     op.create_table(
         "stripe_active_entitlements",
         sa.Column("environment", sa.String(length=32), nullable=False),
@@ -169,10 +195,22 @@ def upgrade() -> None:
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
         batch_op.add_column(sa.Column("lookup_key", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("product", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("rematch", sa.Boolean(), server_default=sa.false(), nullable=False))
+        for name, columns, condition in _ITEM_INDEXES:
+            batch_op.create_index(
+                name,
+                ["environment", *columns],
+                unique=False,
+                sqlite_where=sa.text(condition),
+                postgresql_where=sa.text(condition),
+            )
 
 
 def downgrade() -> None:
     with op.batch_alter_table("subscription_items", schema=None) as batch_op:
+        for name, _, _ in _ITEM_INDEXES:
+            batch_op.drop_index(name)
+        batch_op.drop_column("rematch")
         batch_op.drop_column("product")
         batch_op.drop_column("lookup_key")
 
@@ -211,6 +249,7 @@ def downgrade() -> None:
         batch_op.drop_column("email")
         batch_op.drop_column("name")
 
+    op.drop_table("outside_grants")
     op.drop_table("stripe_webhook_secrets")
     with op.batch_alter_table("stripe_sweeps", schema=None) as batch_op:
         batch_op.drop_index("ix_stripe_sweeps_environment_started_at")

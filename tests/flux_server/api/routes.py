@@ -115,6 +115,7 @@ ROUTES = (
     Route("GET", "/v1/history", "read"),
     Route("POST", "/v1/import/organizations", "admin", b"id\nacme\n", media_type="text/csv"),
     Route("GET", "/v1/export/organizations", "read", query={"format": "csv"}),
+    Route("POST", "/v1/stripe/catalog", "admin", status=404),
     Route("GET", "/v1/stripe/unmapped", "read"),
     Route("GET", "/v1/stripe/unmapped-prices", "read"),
     Route("POST", "/v1/stripe/sync", "admin", status=404),

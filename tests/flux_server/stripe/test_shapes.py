@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flux_middleware.snapshot import PauseCollection
 from flux_server.stripe.errors import AnswerError
 from flux_server.stripe.shapes import next_look, read_checkout, read_customer, read_meter, read_subscription
 from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState
@@ -157,3 +158,195 @@ def test_a_subscription_is_looked_at_when_time_changes_it(
     state: SubscriptionState, expected: int | None
 ) -> None:
     assert next_look(state, 1000) == expected
+
+
+# Subscriptions as API versions write them: one item of a price with a lookup key, in the middle of March 2026.
+PERIOD: dict[str, Any] = {"current_period_start": 1_772_323_200, "current_period_end": 1_775_001_600}
+SOLD = {
+    "id": "price_1Pro",
+    "object": "price",
+    "active": True,
+    "billing_scheme": "per_unit",
+    "currency": "eur",
+    "lookup_key": "pro_monthly",
+    "metadata": {},
+    "nickname": None,
+    "product": "prod_Pro",
+    "recurring": {
+        "interval": "month",
+        "interval_count": 1,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    },
+    "tiers_mode": None,
+    "type": "recurring",
+    "unit_amount": 4900,
+    "unit_amount_decimal": "4900",
+}
+LINE: dict[str, Any] = {
+    "id": "si_1",
+    "object": "subscription_item",
+    "billing_thresholds": None,
+    "created": 1_772_323_200,
+    "discounts": [],
+    "metadata": {},
+    "price": SOLD,
+    "quantity": 3,
+    "subscription": "sub_1",
+    "tax_rates": [],
+}
+ENDIVE: dict[str, Any] = {
+    "id": "sub_1",
+    "object": "subscription",
+    "billing_mode": {"type": "flexible", "updated_at": None},
+    "cancel_at": None,
+    "cancel_at_period_end": False,
+    "canceled_at": None,
+    "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+    "collection_method": "charge_automatically",
+    "created": 1_772_323_200,
+    "currency": "eur",
+    "customer": "cus_1",
+    "customer_account": None,
+    "discounts": [],
+    "ended_at": None,
+    "items": {"object": "list", "data": [LINE | PERIOD], "has_more": False, "url": "/v1/subscription_items"},
+    "latest_invoice": "in_1",
+    "livemode": False,
+    "metadata": {},
+    "next_pending_invoice_item_invoice": None,
+    "pause_collection": None,
+    "pending_update": None,
+    "schedule": None,
+    "start_date": 1_772_323_200,
+    "status": "active",
+    "trial_end": None,
+    "trial_start": None,
+}
+_OLD = {name: value for name, value in ENDIVE.items() if name not in ("billing_mode", "customer_account")}
+ACACIA: dict[str, Any] = _OLD | PERIOD | {"discount": None, "items": ENDIVE["items"] | {"data": [LINE]}}
+PLAN = {
+    "id": "price_1Pro",
+    "object": "plan",
+    "amount": 4900,
+    "interval": "month",
+    "product": "prod_Pro",
+    "usage_type": "licensed",
+}
+WITHOUT_PRICES = ACACIA | {
+    "plan": PLAN,
+    "quantity": 3,
+    "billing": "charge_automatically",
+    "start": 1_772_323_200,
+    "items": {
+        "object": "list",
+        "data": [{"id": "si_1", "object": "subscription_item", "plan": PLAN, "quantity": 3}],
+        "has_more": False,
+        "total_count": 1,
+    },
+}
+del WITHOUT_PRICES["start_date"]  # before API version 2019-10-17; `created` says the same
+
+
+@pytest.mark.parametrize(
+    ("data", "lookup_key"),
+    [
+        pytest.param(ENDIVE, "pro_monthly", id="2026-10-28.endive"),
+        pytest.param(ACACIA, "pro_monthly", id="2025-02-24.acacia"),
+        pytest.param(WITHOUT_PRICES, None, id="2019-02-19"),
+    ],
+)
+def test_a_subscription_in_full_means_the_same_in_every_version(
+    data: dict[str, Any], lookup_key: str | None
+) -> None:
+    item = ItemState(
+        "si_1",
+        "price_1Pro",
+        quantity=3,
+        period_start=1_772_323_200,
+        period_end=1_775_001_600,
+        lookup_key=lookup_key,
+        product="prod_Pro",
+    )
+
+    assert read_subscription(data).state == SubscriptionState(
+        "sub_1", "active", items=(item,), started_at=1_772_323_200
+    )
+
+
+def items(*lines: dict[str, Any]) -> dict[str, Any]:
+    return {"items": {"object": "list", "data": list(lines), "has_more": False}}
+
+
+YEARLY = LINE | {"id": "si_2", "current_period_start": 1_772_323_200, "current_period_end": 1_803_859_200}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param(
+            {
+                "pending_update": {
+                    "subscription_items": [{"id": "si_1", "price": "price_more", "quantity": 9}]
+                }
+            },
+            {"items": ("price_1Pro", 3)},
+            id="an-update-that-waits-for-payment",
+        ),
+        pytest.param({"schedule": "sub_sched_1"}, {"cancel_at": None}, id="a-schedule-changes-nothing-yet"),
+        pytest.param(
+            {"cancel_at_period_end": True} | items(LINE | PERIOD, YEARLY),
+            {"cancel_at": 1_803_859_200},
+            id="mixed-intervals-end-with-the-last",
+        ),
+        pytest.param(
+            {"cancel_at": 1_775_001_600, "cancel_at_period_end": True},
+            {"cancel_at": 1_775_001_600},
+            id="portal-in-classic-mode",
+        ),
+        pytest.param(
+            {"cancel_at": 1_775_001_600}, {"cancel_at": 1_775_001_600}, id="portal-in-flexible-mode"
+        ),
+        pytest.param(
+            {"pause_collection": {"behavior": "void", "resumes_at": 1_780_000_000}},
+            {"pause_collection": PauseCollection("void", resumes_at=1_780_000_000)},
+            id="collection-paused",
+        ),
+        pytest.param({"pause_collection": None}, {"pause_collection": None}, id="collection-goes-on"),
+        pytest.param({"status": "hibernating"}, {"status": "hibernating"}, id="unknown-status"),
+        pytest.param({"status": "x" * 99}, {"status": "x" * 64}, id="endless-status"),
+        pytest.param({"trial_end": 1_775_001_600}, {"trial_end": 1_775_001_600}, id="trial"),
+    ],
+)
+def test_what_a_subscription_tells_beside_its_items(change: dict[str, Any], told: dict[str, Any]) -> None:
+    state = read_subscription(ENDIVE | change).state
+
+    found = {"items": (state.items[0].price, state.items[0].quantity)}
+    assert told == {name: found.get(name, getattr(state, name)) for name in told}
+
+
+def test_an_account_may_stand_where_the_customer_does() -> None:
+    found = read_subscription(ENDIVE | {"customer": None, "customer_account": "acct_1"})
+
+    assert found.customer == "acct_1"
+
+
+@pytest.mark.parametrize(
+    ("invoice", "since"),
+    [
+        pytest.param(None, None, id="not-read"),
+        pytest.param({"status": "open", "due_date": 500, "status_transitions": {}}, 500, id="was-due"),
+        pytest.param(
+            {"status": "open", "due_date": None, "status_transitions": {"finalized_at": 400}},
+            400,
+            id="was-charged-when-final",
+        ),
+        pytest.param({"status": "paid", "due_date": 500}, None, id="is-paid"),
+        pytest.param({"status": "open"}, None, id="says-nothing"),
+    ],
+)
+def test_the_unpaid_invoice_tells_since_when_it_is_past_due(
+    invoice: dict[str, Any] | None, since: int | None
+) -> None:
+    assert read_subscription(ENDIVE | {"status": "past_due"}, (), invoice).state.past_due_since == since

@@ -89,6 +89,31 @@ async def test_a_deleted_customer_loses_everything(world: World) -> None:
     assert not await world.is_entitled("acme")
 
 
+async def test_what_is_no_customer_but_an_account_is_not_deleted_for_that(world: World) -> None:
+    world.stripe.put_subscription(
+        customer=None, customer_account="acct_9", metadata={"organization_id": "acme"}
+    )
+    for each in (("subscription", "sub_1"), ("customer", "acct_9"), ("subscription", "sub_1")):
+        await world.mark(each)
+        await world.sync()
+
+    assert await world.is_entitled("acme")
+
+
+@pytest.mark.parametrize("may_read", [True, False], ids=["invoice-read", "invoice-forbidden"])
+async def test_the_grace_begins_when_the_invoice_was_to_be_paid(world: World, may_read: bool) -> None:
+    finalized = NOON - 5 * 86_400
+    invoice = {"id": "in_1", "object": "invoice", "status": "open", "due_date": None}
+    world.stripe.put("/v1/invoices/in_1", invoice | {"status_transitions": {"finalized_at": finalized}})
+    if not may_read:
+        world.stripe.fail("/v1/invoices/in_1", (403, {"error": {"message": "no"}}))
+
+    await subscribe(world, status="past_due", latest_invoice="in_1")
+
+    since = (await record_of(world)).subscriptions[0].past_due_since
+    assert since == (finalized if may_read else NOON)
+
+
 async def test_an_unknown_status_keeps_what_was_decided_before(world: World) -> None:
     await subscribe(world)
 

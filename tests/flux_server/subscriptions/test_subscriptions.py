@@ -12,11 +12,11 @@ from flux_server.catalog.publishing import publish_plan
 from flux_server.catalog.reading import PlanPrice
 from flux_server.database import Database
 from flux_server.organizations.organizations import ensure_organization
+from flux_server.subscriptions.matching import match_items
 from flux_server.subscriptions.subscriptions import (
     ItemState,
     SubscriptionState,
     count_subscribers,
-    match_items,
     read_subscriptions,
     save_subscription,
 )
@@ -191,6 +191,9 @@ async def test_past_due_begins_when_it_is_first_seen(shop: Database) -> None:
 
     await save(shop, now=NOON + 20, status="past_due", past_due_since=NOON - 5)
     assert (await subscriptions(shop))[0].past_due_since == NOON - 5
+
+    await save(shop, now=NOON + 25, status="past_due", past_due_since=NOON + 25)
+    assert (await subscriptions(shop))[0].past_due_since == NOON - 5, "another payment failed meanwhile"
 
     await save(shop, now=NOON + 30)
     assert (await subscriptions(shop))[0].past_due_since is None

@@ -311,7 +311,8 @@ async def test_22_an_unknown_status_and_unknown_fields_keep_the_last_decision(wo
 async def test_23_a_change_is_the_same_in_every_shape(deaf: Followed, version: str) -> None:
     async with receiving(deaf.connector) as address:
         kind, secret = await asyncio.to_thread(_listen, deaf, address, version)
-        await set_link(deaf.connector, "test", endpoint=False, **{kind: secret})
+        pasted: dict[str, Any] = {kind: secret}
+        await set_link(deaf.connector, "test", endpoint=False, **pasted)
         name = deaf.subscribe()
 
         await deaf.hear()
