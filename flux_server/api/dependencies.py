@@ -57,16 +57,19 @@ _bearer = HTTPBearer(
 )
 
 
-def get_database(request: Request) -> Database:
+# Asynchronous though they wait for nothing: FastAPI hands plain functions to a thread, in each request.
+
+
+async def get_database(request: Request) -> Database:
     """Return the application's database."""
     return cast("Database", request.app.state.database)
 
 
-def _get_settings(request: Request) -> Settings:
+async def _get_settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
-def _get_clock(request: Request) -> Callable[[], float]:
+async def _get_clock(request: Request) -> Callable[[], float]:
     return cast("Callable[[], float]", request.app.state.clock)
 
 

@@ -17,7 +17,7 @@ __all__ = ["MonitoringOf", "router"]
 router = APIRouter(tags=["operations"])
 
 
-def _get_monitoring(request: Request) -> Monitoring:
+async def _get_monitoring(request: Request) -> Monitoring:
     return cast("Monitoring", request.app.state.monitoring)
 
 

@@ -22,7 +22,7 @@ Reader = Annotated[Caller, Depends(requires_scope("read"))]
 Admin = Annotated[Caller, Depends(requires_scope("admin"))]
 
 
-def _get_connector(request: Request) -> Connector:
+async def _get_connector(request: Request) -> Connector:
     return cast("Connector", request.app.state.stripe)
 
 
