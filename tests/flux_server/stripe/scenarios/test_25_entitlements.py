@@ -42,7 +42,10 @@ def past_due(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer=customer)
     shop.pays(customer, "fail")
-    shop.sandbox.advance(MONTH + DAY)
+    # In two steps: the server sees it as soon as it happens, and its clock follows a moment later.
+    shop.sandbox.advance(MONTH - 3 * DAY)
+    shop.soon(lambda: shop.server.app.state.clock() > shop.sandbox.now() - DAY, "the server's clock follows")
+    shop.sandbox.advance(4 * DAY)
 
 
 def grace_over(shop: Shop) -> None:
