@@ -6,13 +6,9 @@ and `product:prod_1` any price of the product. The most particular that a plan i
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, func, select
-
-from flux_server.catalog.tables import plan_prices
-
-__all__ = ["LOOKUP_KEY", "PRODUCT", "is_portable", "named_by", "reference_error", "references", "sold_as"]
+__all__ = ["LOOKUP_KEY", "PRODUCT", "is_portable", "named_by", "reference_error", "references"]
 
 LOOKUP_KEY: Final = "lookup_key:"
 PRODUCT: Final = "product:"
@@ -46,16 +42,3 @@ def named_by(kind: str, names: list[str]) -> list[str]:
 def is_portable(reference: str) -> bool:
     """Say whether the reference means the same in every account of the payment processor."""
     return reference.startswith(LOOKUP_KEY)
-
-
-def sold_as(items: Any) -> ColumnElement[str]:
-    """Return, for each row of a table with price, lookup key and product, by which reference it is sold."""
-    own = plan_prices.alias("own_prices")
-    here = own.c.environment == items.c.environment
-    named = (items.c.price, LOOKUP_KEY + items.c.lookup_key, PRODUCT + items.c.product)
-    return func.coalesce(
-        *(
-            select(own.c.price).where(here, own.c.price == name).correlate(items).scalar_subquery()
-            for name in named
-        )
-    )

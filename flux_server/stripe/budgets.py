@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flux_server.database import insert
@@ -56,8 +56,8 @@ async def reserve(
     """Reserve up to `wanted` turns of those that come within so many seconds from `pace`, the present."""
     now = int(pace * 1000)
     row = await _row(connection, environment, endpoint)
-    apart = AT_REST if row is None else max(AT_REST, row.apart)
-    free_at = now if row is None or row.free_at > now + _FARTHEST else max(row.free_at, now)
+    apart = max(AT_REST, row.apart)
+    free_at = now if row.free_at > now + _FARTHEST else max(row.free_at, now)
     soon = now + int(within * 1000)
     count = 0 if free_at > soon else min(wanted, 1 + (soon - free_at) // apart)
     if count:
@@ -74,24 +74,32 @@ async def hold_back(
     now = int(pace * 1000)
     until = now + int(seconds * 1000)
     row = await _row(connection, environment, endpoint)
-    before = AT_REST if row is None else max(AT_REST, row.apart)
-    if row is not None and row.free_at >= until - AT_REST:
+    if row.free_at >= until - AT_REST:
         return  # another call of the same burst has said so already
-    slower = min(_SLOWEST, before * 2)
+    slower = min(_SLOWEST, max(AT_REST, row.apart) * 2)
     await _store(connection, environment, endpoint, free_at=until, apart=slower)
 
 
-async def _row(connection: AsyncConnection, environment: str, endpoint: str) -> Row[Any] | None:
-    mine = (stripe_budgets.c.environment == environment) & (stripe_budgets.c.endpoint == endpoint)
-    return (await connection.execute(select(stripe_budgets).where(mine).with_for_update())).one_or_none()
+async def _row(connection: AsyncConnection, environment: str, endpoint: str) -> Row[Any]:
+    """Return the endpoint's row, which nobody else reads or changes until the transaction's end."""
+    mine = select(stripe_budgets).where(_one(environment, endpoint)).with_for_update()
+    row = (await connection.execute(mine)).one_or_none()
+    if row is None:  # a row that is not there cannot be locked: two who came first would take the same turn
+        await connection.execute(
+            insert(connection, stripe_budgets)
+            .values(environment=environment, endpoint=endpoint, free_at=0, apart=AT_REST)
+            .on_conflict_do_nothing()
+        )
+        row = (await connection.execute(mine)).one()
+    return row
 
 
 async def _store(
     connection: AsyncConnection, environment: str, endpoint: str, *, free_at: int, apart: int
 ) -> None:
-    values = {"free_at": free_at, "apart": apart}
-    await connection.execute(
-        insert(connection, stripe_budgets)
-        .values(environment=environment, endpoint=endpoint, **values)
-        .on_conflict_do_update(index_elements=stripe_budgets.primary_key, set_=values)
-    )
+    changed = update(stripe_budgets).where(_one(environment, endpoint))
+    await connection.execute(changed.values(free_at=free_at, apart=apart))
+
+
+def _one(environment: str, endpoint: str) -> ColumnElement[bool]:
+    return and_(stripe_budgets.c.environment == environment, stripe_budgets.c.endpoint == endpoint)

@@ -17,7 +17,6 @@ import msgspec
 from sqlalchemy import BigInteger, Row, Select, String, Subquery, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flux_server.catalog.price_references import sold_as
 from flux_server.catalog.tables import plan_prices
 from flux_server.database import announce, insert, rows
 from flux_server.environments.environments import read_environment
@@ -28,6 +27,7 @@ from flux_server.stripe.tables import (
     stripe_outbox,
     stripe_subscriptions,
 )
+from flux_server.subscriptions.matching import sold_as
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 from flux_server.usage.tables import usage_buckets, usage_standings
 

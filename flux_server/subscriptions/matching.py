@@ -15,7 +15,7 @@ from flux_server.database import one_of
 from flux_server.environments.revisions import lock
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 
-__all__ = ["match_items", "match_price", "rematch_items", "rename_price"]
+__all__ = ["match_items", "match_price", "rematch_items", "rename_price", "sold_as"]
 
 _items = subscription_items.c
 
@@ -33,6 +33,19 @@ async def match_price(
     """Return what the price sells now: by its id, else by its lookup key, else by its product."""
     named = references(price, lookup_key, product)
     return _first(named, await match_prices(connection, environment, named))
+
+
+def sold_as(items: Any) -> ColumnElement[str]:
+    """Return, for each row of a table with price, lookup key and product, by which reference it is sold."""
+    own = plan_prices.alias("own_prices")
+    here = own.c.environment == items.c.environment
+    named = (items.c.price, LOOKUP_KEY + items.c.lookup_key, PRODUCT + items.c.product)
+    return func.coalesce(
+        *(
+            select(own.c.price).where(here, own.c.price == name).correlate(items).scalar_subquery()
+            for name in named
+        )
+    )
 
 
 async def match_items(connection: AsyncConnection, environment: str, *, limit: int) -> tuple[set[str], bool]:

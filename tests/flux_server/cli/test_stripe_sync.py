@@ -83,7 +83,9 @@ def test_sweeps_are_paged_newest_first(linked: RunningServer) -> None:
     with linked.client("read") as reader:
         first = reader.get("/v1/stripe/sweeps", params={"limit": 1}).json()
         rest = reader.get("/v1/stripe/sweeps", params={"cursor": first["next_cursor"]}).json()
-    assert [each["reason"] for each in (*first["sweeps"], *rest["sweeps"])] == ["asked", "linked"]
+    found = [*first["sweeps"], *rest["sweeps"]]
+    assert {each["reason"] for each in found} == {"asked", "linked"}
+    assert found == sorted(found, key=lambda each: (each["started_at"], each["id"]), reverse=True)
 
 
 def test_without_a_link_there_is_nothing_to_sweep(settings: Settings) -> None:
