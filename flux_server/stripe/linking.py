@@ -217,7 +217,7 @@ class _Change:
             await mark_customers(connection, environment, now)
         resumed = self._before is not None and self._before.status == "paused"
         await start_sweep(connection, environment, "resumed" if resumed else "linked", now)
-        if self._wanted.stripe_entitlements is not None:
+        if link.stripe_entitlements != (self._before is not None and self._before.stripe_entitlements):
             await mark_entitlements(connection, environment, None, now)
             await take_back(connection, environment, now)
         return link

@@ -9,7 +9,7 @@ from flux_server.dashboard.visits import EnvironmentsVisit, EnvironmentVisit, Us
 from flux_server.stripe.dirty import oldest_mark
 from flux_server.stripe.events import FOLLOWED_TYPES, THIN_TYPES
 from flux_server.stripe.forwarder import forward
-from flux_server.stripe.link import DEFAULT_METADATA_KEY, read_link, require_link
+from flux_server.stripe.link import DEFAULT_METADATA_KEY, Link, read_link, require_link
 from flux_server.stripe.linking import end_link, set_link
 from flux_server.stripe.outbox import count_outbox
 from flux_server.stripe.permissions import PERMISSIONS
@@ -41,6 +41,7 @@ async def link_stripe(visit: EnvironmentsVisit, form: UsersForm) -> Response:
             webhook_secret=form.text("webhook_secret") or None,
             thin_secret=form.text("thin_secret") or None,
             metadata_key=form.text("metadata_key") or None,
+            stripe_entitlements=form.text("stripe_entitlements") == "yes",
         )
         return visit.goto(visit.address("stripe"), say="Stripe is linked. All subscriptions are being read.")
     return await _page(visit, form)
@@ -83,6 +84,13 @@ async def forward_usage(visit: EnvironmentsVisit, form: UsersForm) -> Response:
     return await _page(visit, form)
 
 
+def _values(link: Link | None) -> dict[str, str]:
+    if link is None:
+        return {"metadata_key": DEFAULT_METADATA_KEY}
+    chosen = {"stripe_entitlements": "yes"} if link.stripe_entitlements else {}
+    return {"metadata_key": link.metadata_key, **chosen}
+
+
 async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
     async with visit.read() as connection:
         link = await read_link(connection, visit.key)
@@ -92,7 +100,7 @@ async def _page(visit: EnvironmentVisit, form: Form | None = None) -> Response:
             "outbox": await count_outbox(connection, visit.key),
             "secrets": await list_secrets(connection, visit.key, visit.now),
         }
-    form = form or Form.of({"metadata_key": link.metadata_key if link else DEFAULT_METADATA_KEY})
+    form = form or Form.of(_values(link))
     return visit.page(
         "stripe.html",
         status=200 if form.ok else form.status,

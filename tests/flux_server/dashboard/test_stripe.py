@@ -47,6 +47,23 @@ def test_stripe_is_linked_in_two_steps(server: RunningServer, ada: Person) -> No
     assert found.has_webhook_secret
 
 
+def test_stripes_own_entitlements_are_switched_on_and_off(server: RunningServer, ada: Person) -> None:
+    def counted() -> bool:
+        found = server.read(lambda connection: read_link(connection, "test"))
+        return found is not None and found.stripe_entitlements
+
+    link(ada, api_key=KEY)
+    assert not counted()
+
+    page = link(ada, stripe_entitlements="yes")
+    (box,) = page.root.all("input", name="stripe_entitlements")
+    assert counted()
+    assert "checked" in box.attributes
+
+    link(ada, stripe_entitlements="")
+    assert not counted()
+
+
 def test_no_page_shows_a_secret(ada: Person) -> None:
     pages = [link(ada, api_key=KEY, webhook_secret=SECRET), ada.open("/test"), ada.open("/test/stripe")]
 
