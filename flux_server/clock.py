@@ -24,11 +24,11 @@ _log = structlog.get_logger("flux.clock")
 class Timekeeper:
     """Asks what time it is, whenever it is told to. Close it when done."""
 
-    def __init__(self, url: str, clock: FollowedClock) -> None:
+    def __init__(self, url: str, clock: FollowedClock, *, timeout: float = 1) -> None:
         self._url = url
         self._clock = clock
         self._problem = ""
-        self._http = httpx.AsyncClient(timeout=1)
+        self._http = httpx.AsyncClient(timeout=timeout)
 
     async def run(self) -> bool:
         """Take in what the clock says now; the time goes on from where it is if it says nothing."""

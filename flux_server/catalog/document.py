@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -37,6 +37,9 @@ _DEFAULT_POLICY = StatusPolicy()
 _NO_NUL = "^[^\\u0000]*$"  # PostgreSQL cannot store it
 
 Key = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9.-]{1,64}$"})]
+Reference: TypeAlias = str
+"""The key of something else in the document; whether that is there is checked once the whole is read."""
+
 Text = Annotated[str, Meta(max_length=255, pattern=_NO_NUL)]
 LongText = Annotated[str, Meta(max_length=2_000, pattern=_NO_NUL)]
 Unit = Annotated[str, Meta(max_length=64, pattern=_NO_NUL)]
@@ -92,7 +95,7 @@ class FeatureEntry(Entry, frozen=True):
         Literal["any", "base_plus_addons", "sum", "max", "min"] | None,
         Meta(description="How several plans' values combine; a limit's base_plus_addons if left out."),
     ] = None
-    metric: Annotated[Key | None, Meta(description="The metric whose usage uses the limit up.")] = None
+    metric: Annotated[Reference | None, Meta(description="The metric whose usage uses the limit up.")] = None
     reset: Annotated[
         Literal["billing", "day", "week", "month", "year", "never"],
         Meta(description="When a metered limit starts afresh."),
@@ -106,7 +109,7 @@ class PriceEntry(Entry, frozen=True):
     """A metered price: the metric is what it bills."""
 
     price: PriceId
-    metric: Key | None = None
+    metric: Reference | None = None
 
 
 class EntitlementEntry(Entry, frozen=True):
@@ -139,7 +142,7 @@ class PlanEntry(Entry, frozen=True):
         PolicyEntry | None, Meta(description="Instead of the environment's, for this plan's subscribers.")
     ] = None
     entitlements: Annotated[
-        dict[Key, Value | EntitlementEntry],
+        dict[Reference, Value | EntitlementEntry],
         Meta(description="What the plan grants: true, a number, 'unlimited', or a table."),
     ] = {}
 
@@ -147,9 +150,9 @@ class PlanEntry(Entry, frozen=True):
 class CatalogDocument(Entry, frozen=True):
     """Everything that an environment sells. What it does not name is archived when it is applied."""
 
-    default_plan: Annotated[Key | None, Meta(description="What organizations without a base plan have.")] = (
-        None
-    )
+    default_plan: Annotated[
+        Reference | None, Meta(description="What organizations without a base plan have.")
+    ] = None
     policy: Annotated[PolicyEntry | None, Meta(description="For every plan that has none of its own.")] = None
     metrics: dict[Key, MetricEntry] = {}
     features: dict[Key, FeatureEntry] = {}

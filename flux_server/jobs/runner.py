@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from flux_server.bell import Bell
+from flux_server.errors import UnavailableError
 
 __all__ = ["Job", "run_jobs"]
 
@@ -53,7 +54,14 @@ async def _repeat(job: Job, bell: Bell) -> None:
             except Exception as error:
                 # A job's boundary: whatever went wrong here, the next run starts from what is stored.
                 if failure != (failure := f"{type(error).__name__}: {error}"):
-                    _log.exception("job failed, will be tried again", job=job.name, seconds=back_off)
+                    _log.error(
+                        "job failed, will be tried again",
+                        job=job.name,
+                        seconds=back_off,
+                        reason=failure,
+                        # Where the database is away, where in the code that was noticed says nothing.
+                        exc_info=None if isinstance(error, UnavailableError) else error,
+                    )
                 await asyncio.sleep(back_off)
                 back_off = min(back_off * 2, _LONGEST_BACK_OFF)
                 continue

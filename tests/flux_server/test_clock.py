@@ -110,11 +110,10 @@ async def test_a_clock_that_dies_is_named_once_and_the_time_goes_on(
 
 
 async def test_a_clock_that_is_back_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    answers = iter(
-        [response(503), response(200, b"{}"), response(200, b'{"now": 1}'), response(200, b'{"now": 9e9}')]
-    )
+    bodies = [(503, b""), (200, b"{}"), (200, b'{"now": 1}'), (200, b'{"now": 9e9}')]
+    answers = (response(status, body, "Connection: close") for status, body in bodies)
     with run_raw_server(lambda connection: connection.send(next(answers))) as raw:
-        timekeeper = Timekeeper(raw.url, FollowedClock(FakeClock()))
+        timekeeper = Timekeeper(raw.url, FollowedClock(FakeClock()), timeout=30)
         for _ in range(4):
             await timekeeper.run()
         await timekeeper.close()
