@@ -94,7 +94,7 @@ async def start_sweep(connection: AsyncConnection, environment: str, reason: str
     row = (await connection.execute(unbegun)).one_or_none()
     if row is not None:
         return _sweep(row)
-    sweep = uuid.uuid4().hex
+    sweep = f"{int(now * 1000):012x}{uuid.uuid4().hex[12:]}"  # in order also within a second
     new = {"environment": environment, "id": sweep, "reason": reason, "started_at": int(now)}
     await connection.execute(stripe_sweeps.insert().values(new | {"seen": 0, "drifted": 0}))
     return await read_sweep(connection, environment, sweep)
@@ -135,7 +135,8 @@ async def last_sweep(
     query = select(stripe_sweeps).where(_columns.environment == environment)
     if reason is not None:
         query = query.where(_columns.reason == reason)
-    row = (await connection.execute(query.order_by(_columns.started_at.desc()).limit(1))).one_or_none()
+    newest = query.order_by(_columns.started_at.desc(), _columns.id.desc()).limit(1)
+    row = (await connection.execute(newest)).one_or_none()
     return None if row is None else _sweep(row)
 
 
