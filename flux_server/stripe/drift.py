@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flux_middleware.snapshot import PauseCollection
 from flux_server.database import insert, one_of
 from flux_server.stripe.tables import stripe_drift, stripe_subscriptions
-from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState
+from flux_server.subscriptions.subscriptions import ItemState, SubscriptionState, read_pause
 from flux_server.subscriptions.tables import subscription_items, subscriptions
 
 __all__ = [
@@ -182,9 +182,7 @@ def _known(row: Row[Any], items: tuple[ItemState, ...]) -> Known:
         cancel_at=row.cancel_at,
         ended_at=row.ended_at,
         past_due_since=row.past_due_since,
-        pause_collection=None
-        if row.pause_behavior is None
-        else PauseCollection(row.pause_behavior, row.pause_since, row.pause_resumes_at),
+        pause_collection=read_pause(row),
     )
     return Known(state, row.customer, row.named, row.read, row.synced_at)
 

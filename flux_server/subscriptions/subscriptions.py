@@ -24,6 +24,7 @@ __all__ = [
     "assign_subscriptions",
     "count_plan_subscribers",
     "count_subscribers",
+    "read_pause",
     "read_subscriptions",
     "read_subscriptions_of",
     "save_subscription",
@@ -318,6 +319,13 @@ async def _plan_version(
     return matched[sold]
 
 
+def read_pause(row: Row[Any]) -> PauseCollection | None:
+    """Return since when, and until when, nothing is collected for the stored subscription; None if all is."""
+    if row.pause_behavior is None:
+        return None
+    return PauseCollection(row.pause_behavior, row.pause_since, row.pause_resumes_at)
+
+
 def _subscription(row: Row[Any], items: tuple[SubscriptionItem, ...]) -> Subscription:
     return Subscription(
         id=row.id,
@@ -328,9 +336,7 @@ def _subscription(row: Row[Any], items: tuple[SubscriptionItem, ...]) -> Subscri
         cancel_at=row.cancel_at,
         ended_at=row.ended_at,
         past_due_since=row.past_due_since,
-        pause_collection=None
-        if row.pause_behavior is None
-        else PauseCollection(row.pause_behavior, row.pause_since, row.pause_resumes_at),
+        pause_collection=read_pause(row),
         unknown_status=row.unknown_status or "",
     )
 
